@@ -36,5 +36,6 @@
 #include "apus/base.h"
 #include "apus/clock.h"
 #include "apus/histogram.h"
+#include "apus/slab.h"
 
 #endif
