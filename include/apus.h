@@ -37,5 +37,6 @@
 #include "apus/clock.h"
 #include "apus/histogram.h"
 #include "apus/slab.h"
+#include "apus/world.h"
 
 #endif
