@@ -37,6 +37,7 @@
 #include "apus/clock.h"
 #include "apus/histogram.h"
 #include "apus/slab.h"
+#include "apus/timer.h"
 #include "apus/world.h"
 
 #endif
