@@ -34,10 +34,19 @@
 #define APUS_H
 
 #include "apus/base.h"
+#include "apus/cancel.h"
 #include "apus/clock.h"
 #include "apus/histogram.h"
+#include "apus/io.h"
+#include "apus/loop.h"
+#include "apus/offload.h"
+#include "apus/remote.h"
 #include "apus/slab.h"
+#include "apus/sync.h"
+#include "apus/task.h"
 #include "apus/timer.h"
+#include "apus/wait.h"
+#include "apus/waker.h"
 #include "apus/world.h"
 
 #endif

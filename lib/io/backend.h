@@ -1,0 +1,311 @@
+/*
+ * io/backend.h - the socket table of a loop, and the verbs of a backend.
+ *
+ *   Units      nanoseconds; a timeout of 0 polls, APUS_NEVER waits without limit.
+ *   Errors     0 or -errno; open says the reason in words.
+ *   Ownership  the loop owns its struct apus_io; a slot owns its descriptor unless borrowed.
+ *   Threads    the loop's thread only.
+ *
+ * Readiness is kept as bits in the slot.  A bit that is set means "try": it is set before
+ * anything is known, and by every event; EAGAIN clears it.  One thread does all of it, and
+ * events are turned into bits in the io phase only, so an edge that comes between an EAGAIN
+ * and the wait is still queued in the kernel, and sets its bit in the next reap.
+ *
+ * A slot is watched from when a task first waits on it: the kernel then reports what is
+ * ready already, so nothing between the last try and then is lost.  A socket that never
+ * waits, or that is hot, never costs an epoll_ctl.  Writing is watched from when a writer
+ * first waits, since to a datagram or Unix socket each byte that leaves is an edge.
+ *
+ * A hot slot is tried once a turn: what it refused is not asked again before the next.
+ *
+ * How a completion backend fits: the awaitables of this room and of net reach a descriptor
+ * in one place each, try first and pend second.  A backend that completes instead starts its
+ * operation in `pend`, keeps what it brought in slot->backend, and `submit` carries the
+ * turn's operations; `remove` starts the cancels, and the slot is released by whoever sees
+ * the last of them, which is what APUSI_LENT is left free for.
+ */
+#ifndef APUSI_IO_BACKEND_H
+#define APUSI_IO_BACKEND_H
+
+#include "apus/io.h"
+
+enum apusi_ready {
+	APUSI_IN = 1 << 0,
+	APUSI_OUT = 1 << 1,
+	APUSI_RDHUP = 1 << 2,
+	APUSI_HUP = 1 << 3,
+	APUSI_ERR = 1 << 4,
+	APUSI_PRI = 1 << 5,
+	/* What wakes a reader; a writer is woken by OUT. */
+	APUSI_READ_WAKES = APUSI_IN | APUSI_RDHUP | APUSI_HUP | APUSI_ERR | APUSI_PRI,
+	/* While one of these is seen, a short read does not mean that nothing is left. */
+	APUSI_MORE = APUSI_RDHUP | APUSI_HUP | APUSI_ERR | APUSI_PRI
+};
+
+enum apusi_slot_flags {
+	APUSI_OWNED = 1 << 0,      /* close(2) when the slot ends */
+	APUSI_WATCHED = 1 << 1,    /* in the kernel's queue, for reading at least */
+	APUSI_HOT = 1 << 2,        /* tried every turn while awaited */
+	APUSI_SHARED = 1 << 3,     /* others may hold the same open file: remove before close */
+	APUSI_SHORT = 1 << 4,      /* a short read means that nothing is left */
+	APUSI_UNIX = 1 << 5,       /* of the family AF_UNIX */
+	APUSI_CONNECTING = 1 << 6, /* connect(2) has begun and has not ended */
+	APUSI_WATCHED_OUT = 1 << 7 /* and for writing */
+};
+
+struct apusi_slot {
+	void *slab_link; /* the slab's, while free */
+	uint32_t generation;
+	int fd;
+	uint32_t ready; /* enum apusi_ready */
+	uint32_t flags; /* enum apusi_slot_flags */
+	struct apus_waitq reader, writer;
+	struct apusi_slot *hot_next, *hot_prev;
+	int64_t retry_ns; /* a listener that was refused a descriptor tries again then */
+	void *backend;    /* a backend's own */
+	uint32_t index;
+	uint32_t read_turn, write_turn; /* a hot one was refused in that turn */
+};
+
+_Static_assert(sizeof(struct apusi_slot) <= 128, "an idle connection is two cache lines");
+
+struct apus_io;
+
+struct apusi_backend {
+	const char *name; /* with open NULL: known, and not built in */
+	int (*open)(struct apus_io *io, char *reason, size_t reason_bytes);
+	/* Turns events into bits and wakes; may park.  The number of events. */
+	uint32_t (*reap)(struct apus_io *io, int64_t timeout_ns, uint32_t budget);
+	void (*submit)(struct apus_io *io); /* NULL: nothing is ever submitted */
+	void (*close)(struct apus_io *io);
+	/* Registers, or changes what is registered: for reading, and for writing too or not. */
+	int (*watch)(struct apus_io *io, struct apusi_slot *slot, bool writer);
+	void (*remove)(struct apus_io *io, struct apusi_slot *slot);
+	int (*set_wake)(struct apus_io *io, int fd); /* a descriptor that ends parking */
+};
+
+extern const struct apusi_backend apusi_backend_epoll, apusi_backend_none;
+
+struct apus_io {
+	const struct apusi_backend *backend;
+	struct apusi_slot *hot;
+	uint32_t hot_count;
+	uint32_t watched_count;
+	struct apus_cx *cx;
+	struct apus_slab slots;
+	struct apus_io_counts counts;
+	struct apus_io_config config; /* with the defaults filled in */
+	enum apus_io_kind kind;
+	bool from_environment; /* APUS_BACKEND chose the kind */
+	int wake_fd;           /* -1: none */
+	void *state;           /* the backend's */
+};
+
+/* ---- what the loop calls --------------------------------------------------- */
+
+/*
+ * -ENOTSUP  the backend is not built in.   -EINVAL  APUS_BACKEND names none.
+ * Otherwise what the kernel says.  On failure *io is NULL and reason says why in words.
+ */
+int apusi_io_open(struct apus_io **io, struct apus_cx *cx, const struct apus_io_config *config,
+	char *reason, size_t reason_bytes);
+
+/* Ends every handle; whoever still waits wakes with -EPIPE. */
+void apusi_io_close(struct apus_io *io);
+
+/* The cold half of reap. */
+uint32_t apusi_io_park(struct apus_io *io, int64_t timeout_ns, uint32_t budget);
+
+/* Takes at most budget (not 0) events; parks up to timeout_ns.  The work done. */
+static inline uint32_t apusi_io_reap(struct apus_io *io, int64_t timeout_ns, uint32_t budget)
+{
+	io->counts.reaps++;
+	if (apus_unlikely(timeout_ns != 0))
+		return apusi_io_park(io, timeout_ns, budget);
+	return io->backend->reap(io, 0, budget);
+}
+
+/* Parking also ends when fd, an eventfd, is readable; it is drained here.  -1: none. */
+int apusi_io_set_wake(struct apus_io *io, int fd);
+
+/* The cold half of sweep_hot. */
+uint32_t apusi_io_sweep_slow(struct apus_io *io);
+
+/* Makes the tasks that await hot descriptors ready to try again; how many. */
+static inline uint32_t apusi_io_sweep_hot(struct apus_io *io)
+{
+	return io->hot == NULL ? 0 : apusi_io_sweep_slow(io);
+}
+
+/* One submission carries the turn's operations. */
+static inline void apusi_io_submit(struct apus_io *io)
+{
+	if (io->backend->submit != NULL)
+		io->backend->submit(io);
+}
+
+/* Nothing is watched: there is nothing to ask the kernel for. */
+static inline bool apusi_io_is_idle(const struct apus_io *io)
+{
+	return io->watched_count == 0;
+}
+
+static inline uint32_t apusi_io_hot_count(const struct apus_io *io)
+{
+	return io->hot_count;
+}
+
+static inline uint32_t apusi_io_socket_count(const struct apus_io *io)
+{
+	return io->slots.live_count;
+}
+
+static inline const char *apusi_io_name(const struct apus_io *io)
+{
+	return io->backend->name;
+}
+
+/* ---- what backends call ------------------------------------------------------ */
+
+/* Empties the wake descriptor. */
+void apusi_io_drain_wake(struct apus_io *io);
+
+/* Any event for a slot: bits and wakes. */
+APUS_COLD void apusi_io_event_rare(struct apus_io *io, struct apusi_slot *slot, uint32_t ready);
+
+/* ---- what the awaitables of io and net call ---------------------------------- */
+
+static inline uint64_t apusi_slot_token(const struct apusi_slot *slot)
+{
+	return (uint64_t)slot->generation << 32 | slot->index;
+}
+
+/* The slot that a token names, or NULL. */
+static inline struct apusi_slot *apusi_slot_find(struct apus_io *io, uint64_t token)
+{
+	uint32_t generation = (uint32_t)(token >> 32);
+	struct apusi_slot *slot = apus_slab_at(&io->slots, (uint32_t)token);
+
+	if (apus_unlikely(slot == NULL || slot->generation != generation || generation == 0))
+		return NULL;
+	return slot;
+}
+
+/* An event for a token: bits and wakes, or one more stale event. */
+static inline void apusi_io_event(struct apus_io *io, uint64_t token, uint32_t ready)
+{
+	struct apusi_slot *slot = apusi_slot_find(io, token);
+
+	io->counts.events++;
+	if (apus_unlikely(slot == NULL)) {
+		io->counts.stale_events++;
+	} else if (apus_likely(ready == APUSI_IN)) {
+		slot->ready |= APUSI_IN;
+		apus_waitq_wake(&slot->reader);
+	} else {
+		apusi_io_event_rare(io, slot, ready);
+	}
+}
+
+/*
+ * A slot for a descriptor, of which nothing is known: all is worth a try.  On failure the
+ * descriptor is still the caller's.
+ */
+int apusi_slot_open(struct apus_io *io, int fd, uint32_t flags, struct apusi_slot **out);
+void apusi_slot_close(struct apus_io *io, struct apusi_slot *slot);
+
+/* Has the kernel tell what happens to it, to a writer too. */
+int apusi_slot_watch(struct apus_io *io, struct apusi_slot *slot, bool writer);
+
+/* A slot for the caller's descriptor, watched and made non-blocking. */
+int apusi_slot_adopt(struct apus_io *io, int fd, enum apus_owner owner, uint32_t flags,
+	uint64_t *token);
+
+/* The table has room for one more; a refusal is counted. */
+bool apusi_slot_is_left(struct apus_io *io);
+
+/* The loop's io on a cold path: 0, or -EPERM on a foreign thread. */
+int apusi_io_enter(struct apus_loop *loop, struct apus_io **io);
+/* The same, and the token's slot: 0, -EPERM, -ESTALE. */
+int apusi_slot_enter(struct apus_loop *loop, uint64_t token, struct apus_io **io,
+	struct apusi_slot **slot);
+
+/* What an awaitable answers for a token that names nothing: -EPIPE once to a waiter. */
+apus_poll apusi_slot_stale(struct apus_cx *cx, uint64_t token, bool writer);
+
+/* Another task waits on the direction already. */
+static inline bool apusi_slot_is_taken(const struct apus_cx *cx, const struct apus_waitq *queue)
+{
+	return queue->head != NULL && queue->head->task != cx->task;
+}
+
+/* Is a read worth a system call now?  And a write? */
+static inline bool apusi_slot_try_read(const struct apus_cx *cx, const struct apusi_slot *slot)
+{
+	if (slot->flags & APUSI_HOT)
+		return slot->read_turn != (uint32_t)cx->turn;
+	return (slot->ready & APUSI_IN) != 0;
+}
+
+static inline bool apusi_slot_try_write(const struct apus_cx *cx, const struct apusi_slot *slot)
+{
+	if (slot->flags & APUSI_HOT)
+		return slot->write_turn != (uint32_t)cx->turn;
+	return (slot->ready & APUSI_OUT) != 0;
+}
+
+/* EAGAIN: nothing is left to be read, no end and no error either. */
+static inline void apusi_slot_drained(const struct apus_cx *cx, struct apusi_slot *slot)
+{
+	slot->ready &= APUSI_OUT;
+	slot->read_turn = (uint32_t)cx->turn;
+}
+
+static inline void apusi_slot_filled(const struct apus_cx *cx, struct apusi_slot *slot)
+{
+	slot->ready &= ~(uint32_t)APUSI_OUT;
+	slot->write_turn = (uint32_t)cx->turn;
+}
+
+/* A read brought less than it could have: nothing is left, but for what events tell. */
+static inline void apusi_slot_emptied(const struct apus_cx *cx, struct apusi_slot *slot)
+{
+	if ((slot->ready & APUSI_MORE) == 0)
+		slot->ready &= ~(uint32_t)APUSI_IN;
+	slot->read_turn = (uint32_t)cx->turn;
+}
+
+/* Nothing may be left: a hot slot is asked again in the next turn, another one now. */
+static inline void apusi_slot_tasted(const struct apus_cx *cx, struct apusi_slot *slot)
+{
+	slot->read_turn = (uint32_t)cx->turn;
+}
+
+/* Forgets what was refused: the next call is tried. */
+static inline void apusi_slot_unknown(const struct apus_cx *cx, struct apusi_slot *slot)
+{
+	slot->ready |= APUSI_IN | APUSI_OUT;
+	slot->read_turn = slot->write_turn = (uint32_t)cx->turn - 1;
+}
+
+apus_poll apusi_slot_pend_slow(struct apus_cx *cx, struct apusi_slot *slot,
+	struct apus_waitq *queue);
+
+/*
+ * Waits on one of the slot's queues, which is not taken: APUS_PENDING, -ENOBUFS, or why it
+ * cannot be watched.
+ */
+static inline apus_poll apusi_slot_pend_read(struct apus_cx *cx, struct apusi_slot *slot)
+{
+	if (apus_likely((slot->flags & (APUSI_WATCHED | APUSI_HOT)) != 0 &&
+			(cx->flags & APUS_CX_BROKEN) == 0))
+		return apus_wait_pend(cx, &slot->reader);
+	return apusi_slot_pend_slow(cx, slot, &slot->reader);
+}
+
+static inline apus_poll apusi_slot_pend_write(struct apus_cx *cx, struct apusi_slot *slot)
+{
+	return apusi_slot_pend_slow(cx, slot, &slot->writer);
+}
+
+#endif

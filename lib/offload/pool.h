@@ -1,0 +1,145 @@
+/*
+ * The inside of a loop's helper pool.
+ *
+ *   Ownership  of a request: the loop's, but from `status` QUEUED to RUNNING nobody's who has
+ *              not swapped it, and while RUNNING the helper's; it comes back through the
+ *              inbox.  The pool is freed by whoever lets go of it last, the loop or a thread.
+ *   Threads    fields are grouped by who writes them.
+ */
+#ifndef OFFLOAD_POOL_H
+#define OFFLOAD_POOL_H
+
+#include <pthread.h>
+#include <sched.h>
+
+#include "apus/offload.h"
+#include "wait/port.h"
+
+enum apusi_offload_status {
+	APUSI_QUEUED,  /* in the queue */
+	APUSI_RUNNING, /* a helper has it */
+	APUSI_DONE,    /* result and data are the loop's, once it takes the node */
+	APUSI_DROPPED  /* still in the queue: whoever pops it gives it back */
+};
+
+struct apus_offload_request {
+	void *slab_link; /* the slab's, while free */
+	uint64_t serial; /* identifies the use; 0 while free */
+	struct apus_inbox_node node;
+	struct apusi_offload *pool;
+	const struct apus_offload_kind *kind; /* NULL: there is nothing to discard */
+	struct apus_task *owner; /* NULL: nobody takes the answer */
+	const void *caller_data;
+	struct apus_offload_request *next, *prev; /* of those in use */
+	uint32_t stamp; /* the owner's last poll that asked */
+	bool answered;  /* the node was taken */
+	uint32_t status;   /* enum apusi_offload_status */
+	uint32_t unwanted; /* the loop writes, the function may read */
+	apus_poll result;
+	unsigned char data[] __attribute__((__aligned__(16)));
+};
+
+struct apusi_helper {
+	struct apusi_offload *pool;
+	pthread_t thread;
+	uint32_t exited;
+};
+
+struct apusi_offload_config {
+	uint32_t threads, count, bytes;
+	int cpu;         /* the loop's own; -1: it has none */
+	bool at_once;    /* run in the poll that starts: a virtual clock's loop */
+	bool prefault, lock;
+};
+
+struct apusi_offload_counts {
+	uint64_t done, dropped, refused, leaked;
+	uint64_t queued, running, threads; /* now */
+};
+
+struct apusi_offload {
+	/* constant */
+	struct apusi_offload_config config;
+	struct apusi_port *port;
+	uint64_t loop_id;
+	cpu_set_t affinity;
+	uint64_t mask; /* of the queue */
+
+	/* the loop's */
+	struct apus_slab requests;
+	struct apus_offload_request *in_use;
+	struct apusi_helper *helpers;
+	uint32_t helper_count;
+	uint32_t outstanding; /* requests that are not back from the helpers */
+	uint64_t serial;
+	struct apusi_offload_counts counts;
+
+	/* the loop writes */
+	uint64_t tail __attribute__((__aligned__(APUS_CACHE_LINE)));
+	uint32_t signal; /* a futex that idle helpers sleep on */
+	uint32_t stopping;
+
+	/* helpers write */
+	uint64_t head __attribute__((__aligned__(APUS_CACHE_LINE)));
+	uint32_t sleepers;
+	uint32_t live; /* helpers that have not left their loop; a futex */
+	uint32_t holders;
+
+	struct apus_offload_request *queue[] __attribute__((__aligned__(APUS_CACHE_LINE)));
+};
+
+/* ---- what the loop calls ------------------------------------------------------ */
+
+/* 0 or -errno; cx->offload is NULL if config->threads is 0. */
+int apusi_offload_open(struct apus_cx *cx, const struct apusi_offload_config *config);
+
+/*
+ * The tasks have ended.  Waits so long for functions that run: how many still do, whose
+ * threads are left to themselves.
+ */
+uint32_t apusi_offload_stop(struct apusi_offload *pool, int64_t wait_ns);
+
+/* After the port was closed. */
+void apusi_offload_close(struct apusi_offload *pool);
+
+void apusi_offload_count(const struct apusi_offload *pool, struct apusi_offload_counts *counts);
+
+/* ---- for those who build on it: a request's data in place ------------------------ */
+
+/*
+ * Claims a request for the running task, whose data the caller fills in, and then submits or
+ * answers.  0 or -errno.
+ */
+int apusi_offload_claim(struct apus_cx *cx, struct apus_offload *op,
+	const struct apus_offload_kind *kind, size_t bytes, void **data);
+/* 0; or -errno, and the claim is gone. */
+int apusi_offload_submit(struct apus_cx *cx, struct apus_offload *op);
+/* As if the function had answered that, at once. */
+void apusi_offload_answer(struct apus_offload *op, apus_poll result);
+
+/* The answer, which stays, with its data, until it is released. */
+apus_poll apusi_offload_look(struct apus_cx *cx, struct apus_offload *op, void **data);
+void apusi_offload_release(struct apus_cx *cx, struct apus_offload *op);
+
+/* ---- helper.c ------------------------------------------------------------------- */
+
+/* Starts one more thread, if that many are not too many.  0 or -errno. */
+int apusi_helper_start(struct apusi_offload *pool);
+
+/* The loop pushes, anybody pops: NULL when empty. */
+void apusi_queue_push(struct apusi_offload *pool, struct apus_offload_request *request);
+struct apus_offload_request *apusi_queue_pop(struct apusi_offload *pool);
+
+/* Tells all to leave: how many are in a function still when the time is over. */
+uint32_t apusi_helpers_stop(struct apusi_offload *pool, int64_t wait_ns);
+/* Joins those that have left; the others are on their own. */
+void apusi_helpers_join(struct apusi_offload *pool);
+
+/* offload.c: runs the function where we stand. */
+void apusi_request_call(struct apus_offload_request *request);
+void apusi_request_discard(struct apus_offload_request *request, apus_poll result);
+
+/* offload.c: the last who lets go frees the pool. */
+void apusi_offload_let_go(struct apusi_offload *pool);
+
+#endif
