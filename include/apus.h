@@ -39,6 +39,7 @@
 #include "apus/histogram.h"
 #include "apus/io.h"
 #include "apus/loop.h"
+#include "apus/net.h"
 #include "apus/offload.h"
 #include "apus/remote.h"
 #include "apus/slab.h"

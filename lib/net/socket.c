@@ -1,0 +1,246 @@
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/socket.h"
+
+/* ---- opening ----------------------------------------------------------------- */
+
+/*
+ * Only plain TCP says "nothing is left" by a short read.  A Unix stream stops at a message
+ * that carries descriptors, and TCP with a layer on top (kTLS) at a record; TCP itself stops
+ * at urgent data, which APUSI_PRI tells.
+ */
+static uint32_t flags_of(int family, int type)
+{
+	if (family == AF_UNIX)
+		return APUSI_UNIX;
+	return type == SOCK_STREAM ? APUSI_SHORT : 0;
+}
+
+int apusi_socket_keep(struct apus_io *io, int fd, int family, int type, struct apusi_slot **out)
+{
+	int err = apusi_slot_open(io, fd, APUSI_OWNED | flags_of(family, type), out);
+
+	if (err)
+		close(fd);
+	return err;
+}
+
+int apusi_socket_open(struct apus_io *io, int family, int type, struct apusi_slot **out)
+{
+	int fd;
+
+	if (!apusi_slot_is_left(io))
+		return -ENOSPC;
+	fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	return fd < 0 ? -errno : apusi_socket_keep(io, fd, family, type, out);
+}
+
+/* ---- adopting ------------------------------------------------------------------ */
+
+static int get(int fd, int level, int name, int *value)
+{
+	socklen_t bytes = sizeof *value;
+
+	return getsockopt(fd, level, name, value, &bytes) == 0 ? 0 : -errno;
+}
+
+static int check(int fd, int type, bool listens, int *family)
+{
+	int found_type, found_listens, err = get(fd, SOL_SOCKET, SO_TYPE, &found_type);
+
+	if (!err)
+		err = get(fd, SOL_SOCKET, SO_DOMAIN, family);
+	if (!err)
+		err = get(fd, SOL_SOCKET, SO_ACCEPTCONN, &found_listens);
+	if (err)
+		return err;
+	return found_type == type && !!found_listens == listens ? 0 : -EPROTOTYPE;
+}
+
+static bool is_plain_tcp(int fd)
+{
+	char layer[16] = "";
+	socklen_t bytes = sizeof layer;
+	int protocol;
+
+	if (get(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) != 0 || protocol != IPPROTO_TCP)
+		return false;
+	return getsockopt(fd, IPPROTO_TCP, TCP_ULP, layer, &bytes) == 0 && *layer == '\0';
+}
+
+static uint32_t adopted_flags(int fd, int family, int type)
+{
+	uint32_t flags = flags_of(family, type);
+
+	return is_plain_tcp(fd) ? flags : flags & ~(uint32_t)APUSI_SHORT;
+}
+
+int apusi_socket_adopt(struct apus_loop *loop, int fd, enum apus_owner owner, int type,
+	bool listens, uint64_t *token)
+{
+	struct apus_io *io;
+	int family, err = apusi_io_enter(loop, &io);
+
+	if (!err)
+		err = check(fd, type, listens, &family);
+	if (err)
+		return err;
+	return apusi_slot_adopt(io, fd, owner, adopted_flags(fd, family, type), token);
+}
+
+/* Without an event to come, the bits of a slot that is not watched tell nothing. */
+int apusi_socket_try_enter(struct apus_loop *loop, uint64_t token, struct apusi_slot **slot)
+{
+	struct apus_io *io;
+	int err = apusi_slot_enter(loop, token, &io, slot);
+
+	if (!err && ((*slot)->flags & APUSI_WATCHED) == 0)
+		apusi_slot_unknown(apus_loop_cx(loop), *slot);
+	return err;
+}
+
+/* ---- options -------------------------------------------------------------------- */
+
+int apusi_socket_set(const struct apusi_slot *slot, int level, int name, int value)
+{
+	return setsockopt(slot->fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
+}
+
+int apus_socket_set(struct apus_loop *loop, uint64_t token, int level, int name, int value)
+{
+	struct apusi_slot *slot;
+	struct apus_io *io;
+	int err = apusi_slot_enter(loop, token, &io, &slot);
+
+	return err ? err : apusi_socket_set(slot, level, name, value);
+}
+
+int apus_socket_get(struct apus_loop *loop, uint64_t token, int level, int name, int *value)
+{
+	struct apusi_slot *slot;
+	struct apus_io *io;
+	int err = apusi_slot_enter(loop, token, &io, &slot);
+
+	return err ? err : get(slot->fd, level, name, value);
+}
+
+/* The kernel books twice what it was asked for: the other half is its own. */
+static int buffer_read(const struct apusi_slot *slot, int name)
+{
+	int booked, err = get(slot->fd, SOL_SOCKET, name, &booked);
+
+	return err ? err : booked / 2;
+}
+
+/* Beyond the system's limit if we may, else up to it. */
+static int buffer_set(const struct apusi_slot *slot, int name, int force, int bytes)
+{
+	int granted, err;
+
+	if (bytes < 0)
+		return -EINVAL;
+	if (bytes == 0)
+		return buffer_read(slot, name);
+	err = apusi_socket_set(slot, SOL_SOCKET, name, bytes);
+	granted = err ? err : buffer_read(slot, name);
+	if (granted < 0 || granted >= bytes)
+		return granted;
+	(void)apusi_socket_set(slot, SOL_SOCKET, force, bytes);
+	return buffer_read(slot, name);
+}
+
+int apusi_socket_set_buffers(const struct apusi_slot *slot, int receive_bytes, int send_bytes)
+{
+	int got = receive_bytes == 0 ? 0 :
+		buffer_set(slot, SO_RCVBUF, SO_RCVBUFFORCE, receive_bytes);
+
+	if (got >= 0 && send_bytes != 0)
+		got = buffer_set(slot, SO_SNDBUF, SO_SNDBUFFORCE, send_bytes);
+	return got < 0 ? got : 0;
+}
+
+int apus_socket_set_receive_buffer(struct apus_loop *loop, uint64_t token, int bytes)
+{
+	struct apusi_slot *slot;
+	struct apus_io *io;
+	int err = apusi_slot_enter(loop, token, &io, &slot);
+
+	return err ? err : buffer_set(slot, SO_RCVBUF, SO_RCVBUFFORCE, bytes);
+}
+
+int apus_socket_set_send_buffer(struct apus_loop *loop, uint64_t token, int bytes)
+{
+	struct apusi_slot *slot;
+	struct apus_io *io;
+	int err = apusi_slot_enter(loop, token, &io, &slot);
+
+	return err ? err : buffer_set(slot, SO_SNDBUF, SO_SNDBUFFORCE, bytes);
+}
+
+static const char *busy_poll_reason(int err)
+{
+	if (err == -EPERM)
+		return "more than net.core.busy_read needs CAP_NET_ADMIN";
+	if (err == -ENOPROTOOPT)
+		return "this kernel is built without busy polling";
+	return strerror(-err);
+}
+
+int apus_socket_set_busy_poll(struct apus_loop *loop, uint64_t token, int usec, char *reason,
+	size_t reason_bytes)
+{
+	int err = apus_socket_set(loop, token, SOL_SOCKET, SO_BUSY_POLL, usec);
+
+	if (err)
+		snprintf(reason, reason_bytes, "SO_BUSY_POLL %d us: %s", usec,
+			busy_poll_reason(err));
+	return err;
+}
+
+/* ---- addresses --------------------------------------------------------------------- */
+
+typedef int name_fn(int fd, struct sockaddr *address, socklen_t *bytes);
+
+static int name_get(struct apus_loop *loop, uint64_t token, name_fn *name,
+	struct apus_address *out)
+{
+	struct apusi_slot *slot;
+	struct apus_io *io;
+	int err = apusi_slot_enter(loop, token, &io, &slot);
+
+	if (err)
+		return err;
+	out->bytes = sizeof out->storage;
+	return name(slot->fd, &out->any, &out->bytes) == 0 ? 0 : -errno;
+}
+
+static int local_name(int fd, struct sockaddr *address, socklen_t *bytes)
+{
+	return getsockname(fd, address, bytes);
+}
+
+static int peer_name(int fd, struct sockaddr *address, socklen_t *bytes)
+{
+	return getpeername(fd, address, bytes);
+}
+
+int apus_socket_local(struct apus_loop *loop, uint64_t token, struct apus_address *out)
+{
+	return name_get(loop, token, local_name, out);
+}
+
+int apus_socket_peer(struct apus_loop *loop, uint64_t token, struct apus_address *out)
+{
+	return name_get(loop, token, peer_name, out);
+}
+
+int apusi_socket_bind(const struct apusi_slot *slot, const struct apus_address *at, bool unlinks)
+{
+	if (unlinks && (slot->flags & APUSI_UNIX) != 0)
+		apusi_unix_unlink(at);
+	return bind(slot->fd, &at->any, at->bytes) == 0 ? 0 : -errno;
+}

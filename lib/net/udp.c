@@ -1,0 +1,256 @@
+#define _GNU_SOURCE
+#include <linux/sock_diag.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "net/datagram.h"
+#include "net/socket.h"
+
+#ifndef SO_MEMINFO
+#define SO_MEMINFO 55
+#endif
+
+/* ---- opening ------------------------------------------------------------------- */
+
+static int udp_setup(struct apusi_slot *slot, const struct apus_address *at,
+	const struct apus_udp_config *config)
+{
+	int err = 0;
+
+	if (config->reuse_address)
+		err = apusi_socket_set(slot, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (!err && config->reuse_port)
+		err = apusi_socket_set(slot, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (!err && at->any.sa_family == AF_INET6)
+		err = apusi_socket_set(slot, IPPROTO_IPV6, IPV6_V6ONLY, config->ip6_only);
+	if (!err && config->timestamps)
+		err = apusi_socket_set(slot, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+	if (!err && config->drops)
+		err = apusi_socket_set(slot, SOL_SOCKET, SO_RXQ_OVFL, 1);
+	if (!err)
+		err = apusi_socket_set_buffers(slot, config->receive_buffer_bytes,
+			config->send_buffer_bytes);
+	if (err || at->bytes <= sizeof at->any.sa_family)
+		return err;
+	return apusi_socket_bind(slot, at, config->unlink);
+}
+
+int apus_udp_open(struct apus_loop *loop, const struct apus_address *at,
+	const struct apus_udp_config *config, struct apus_udp *out)
+{
+	static const struct apus_udp_config defaults;
+	struct apusi_slot *slot;
+	struct apus_io *io;
+	int err = apusi_io_enter(loop, &io);
+
+	if (!err && at->bytes == 0)
+		err = -EINVAL;
+	if (!err)
+		err = apusi_socket_open(io, at->any.sa_family, SOCK_DGRAM, &slot);
+	if (err)
+		return err;
+	err = udp_setup(slot, at, config != NULL ? config : &defaults);
+	if (err)
+		apusi_slot_close(io, slot);
+	else
+		out->token = apusi_slot_token(slot);
+	return err;
+}
+
+int apus_udp_adopt(struct apus_loop *loop, int fd, enum apus_owner owner, struct apus_udp *out)
+{
+	return apusi_socket_adopt(loop, fd, owner, SOCK_DGRAM, false, &out->token);
+}
+
+int apus_udp_connect(struct apus_loop *loop, struct apus_udp udp, const struct apus_address *to)
+{
+	struct apusi_slot *slot;
+	struct apus_io *io;
+	int err = apusi_slot_enter(loop, udp.token, &io, &slot);
+
+	if (err)
+		return err;
+	return connect(slot->fd, &to->any, to->bytes) == 0 ? 0 : -errno;
+}
+
+int64_t apus_udp_drops(struct apus_loop *loop, struct apus_udp udp)
+{
+	uint32_t info[SK_MEMINFO_VARS] = { 0 };
+	socklen_t bytes = sizeof info;
+	struct apusi_slot *slot;
+	struct apus_io *io;
+	int err = apusi_slot_enter(loop, udp.token, &io, &slot);
+
+	if (err)
+		return err;
+	if (getsockopt(slot->fd, SOL_SOCKET, SO_MEMINFO, info, &bytes) != 0)
+		return -errno;
+	return info[SK_MEMINFO_DROPS];
+}
+
+/* ---- receiving ----------------------------------------------------------------------- */
+
+/* What a control message tells of the packet. */
+static void control_read(struct apus_packet *packet, const struct cmsghdr *control)
+{
+	struct timespec stamp;
+
+	if (control->cmsg_level != SOL_SOCKET)
+		return;
+	if (control->cmsg_type == SCM_TIMESTAMPNS) {
+		memcpy(&stamp, CMSG_DATA(control), sizeof stamp);
+		packet->stamp_ns = stamp.tv_sec * APUS_SEC + stamp.tv_nsec;
+	} else if (control->cmsg_type == SO_RXQ_OVFL) {
+		memcpy(&packet->drops, CMSG_DATA(control), sizeof packet->drops);
+	}
+}
+
+void apusi_packet_fill(struct apus_packet *packet, struct msghdr *message, size_t full_bytes,
+	size_t capacity_bytes)
+{
+	struct cmsghdr *control;
+
+	packet->is_truncated = full_bytes > capacity_bytes;
+	packet->full_bytes = (uint32_t)full_bytes;
+	packet->bytes = (uint32_t)(packet->is_truncated ? capacity_bytes : full_bytes);
+	packet->address.bytes = message->msg_namelen;
+	packet->stamp_ns = 0;
+	packet->drops = 0;
+	if (apus_likely(message->msg_controllen == 0))
+		return;
+	for (control = CMSG_FIRSTHDR(message); control != NULL;
+		control = CMSG_NXTHDR(message, control))
+		control_read(packet, control);
+}
+
+/* MSG_TRUNC asks for the true length. */
+static ssize_t recv_plain(int fd, void *data, size_t bytes)
+{
+	ssize_t got = recv(fd, data, bytes, MSG_TRUNC);
+
+	if (apus_likely(got < 0 || (size_t)got <= bytes))
+		return got;
+	errno = EMSGSIZE;
+	return -1;
+}
+
+static ssize_t recv_packet(int fd, void *data, size_t bytes, struct apus_packet *packet)
+{
+	struct apusi_control control;
+	struct iovec part = { .iov_base = data, .iov_len = bytes };
+	struct msghdr message = {
+		.msg_name = &packet->address.storage,
+		.msg_namelen = sizeof packet->address.storage,
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof control,
+	};
+	ssize_t got = recvmsg(fd, &message, MSG_TRUNC);
+
+	if (got < 0)
+		return got;
+	packet->data = data;
+	apusi_packet_fill(packet, &message, (size_t)got, bytes);
+	return packet->bytes;
+}
+
+static int64_t recv_now(const struct apus_cx *cx, struct apusi_slot *slot, void *data, size_t bytes,
+	struct apus_packet *packet)
+{
+	ssize_t got;
+
+	if (!apusi_slot_try_read(cx, slot))
+		return -EAGAIN;
+	do
+		got = packet == NULL ? recv_plain(slot->fd, data, bytes) :
+				       recv_packet(slot->fd, data, bytes, packet);
+	while (apus_unlikely(got < 0) && errno == EINTR);
+	if (apus_likely(got >= 0)) {
+		apusi_slot_tasted(cx, slot);
+		return got;
+	}
+	if (errno == EAGAIN)
+		apusi_slot_drained(cx, slot);
+	return -errno;
+}
+
+apus_poll apus_udp_recv(struct apus_cx *cx, struct apus_udp udp, void *data, size_t bytes,
+	struct apus_packet *packet)
+{
+	struct apusi_slot *slot = apusi_slot_find(cx->io, udp.token);
+	int64_t got;
+
+	if (apus_unlikely(slot == NULL))
+		return apusi_slot_stale(cx, udp.token, false);
+	if (apus_unlikely(apusi_slot_is_taken(cx, &slot->reader)))
+		return -EBUSY;
+	got = recv_now(cx, slot, data, bytes, packet);
+	return got != -EAGAIN ? got : apusi_slot_pend_read(cx, slot);
+}
+
+/* ---- sending ---------------------------------------------------------------------------- */
+
+static int64_t send_now(const struct apus_cx *cx, struct apusi_slot *slot, const void *data, size_t bytes,
+	const struct apus_address *to)
+{
+	ssize_t put;
+
+	if (!apusi_slot_try_write(cx, slot))
+		return -EAGAIN;
+	do
+		put = to == NULL ? send(slot->fd, data, bytes, MSG_NOSIGNAL) :
+				   sendto(slot->fd, data, bytes, MSG_NOSIGNAL, &to->any,
+					   to->bytes);
+	while (apus_unlikely(put < 0) && errno == EINTR);
+	if (apus_likely(put >= 0))
+		return put;
+	if (errno == EAGAIN && !apusi_unix_is_full(slot, to))
+		apusi_slot_filled(cx, slot);
+	return -errno;
+}
+
+apus_poll apus_udp_send(struct apus_cx *cx, struct apus_udp udp, const void *data, size_t bytes,
+	const struct apus_address *to)
+{
+	struct apusi_slot *slot = apusi_slot_find(cx->io, udp.token);
+	int64_t put;
+
+	if (apus_unlikely(slot == NULL))
+		return apusi_slot_stale(cx, udp.token, true);
+	if (apus_unlikely(apusi_slot_is_taken(cx, &slot->writer)))
+		return -EBUSY;
+	put = send_now(cx, slot, data, bytes, to);
+	if (put != -EAGAIN || apusi_unix_is_full(slot, to))
+		return put;
+	return apusi_slot_pend_write(cx, slot);
+}
+
+/* ---- at once ------------------------------------------------------------------------------ */
+
+int64_t apus_udp_try_recv(struct apus_loop *loop, struct apus_udp udp, void *data, size_t bytes,
+	struct apus_packet *packet)
+{
+	struct apusi_slot *slot;
+	int err = apusi_socket_try_enter(loop, udp.token, &slot);
+
+	if (err)
+		return err;
+	if (apusi_slot_is_taken(apus_loop_cx(loop), &slot->reader))
+		return -EBUSY;
+	return recv_now(apus_loop_cx(loop), slot, data, bytes, packet);
+}
+
+int64_t apus_udp_try_send(struct apus_loop *loop, struct apus_udp udp, const void *data,
+	size_t bytes, const struct apus_address *to)
+{
+	struct apusi_slot *slot;
+	int err = apusi_socket_try_enter(loop, udp.token, &slot);
+
+	if (err)
+		return err;
+	if (apusi_slot_is_taken(apus_loop_cx(loop), &slot->writer))
+		return -EBUSY;
+	return send_now(apus_loop_cx(loop), slot, data, bytes, to);
+}

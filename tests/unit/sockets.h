@@ -1,0 +1,279 @@
+/*
+ * sockets.h - for the tests of io and net: a loop, calls awaited in tasks of their own, and
+ * plain sockets for the other end.
+ *
+ * A test starts a call, does something on the other end, and turns the loop until the call
+ * is done; what hangs is ended by check.
+ */
+#ifndef APUS_TEST_SOCKETS_H
+#define APUS_TEST_SOCKETS_H
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
+#include "apus/loop.h"
+#include "apus/net.h"
+#include "io/backend.h"
+#include "test.h"
+
+static struct apus_loop *main_loop;
+
+TEST_UNUSED static void loop_open_with(void (*change)(struct apus_config *config))
+{
+	struct apus_config config;
+	int err;
+
+	apus_config_init(&config);
+	config.stall_ns = APUS_NEVER;
+#if APUS_DEBUG
+	config.spurious_seed = 7; /* awaits are evaluated again for no reason */
+#endif
+	if (change != NULL)
+		change(&config);
+	err = apus_open(&main_loop, &config);
+	ck_assert_msg(err == 0, "apus_open: %s: %s", strerror(-err), config.reason);
+}
+
+TEST_UNUSED static void loop_open(void)
+{
+	loop_open_with(NULL);
+}
+
+TEST_UNUSED static void loop_close(void)
+{
+	ck_assert_int_eq(apus_close(main_loop, NULL), 0);
+}
+
+TEST_UNUSED static struct apus_io *loop_io(void)
+{
+	return apus_loop_cx(main_loop)->io;
+}
+
+TEST_UNUSED static struct apusi_slot *slot_of(uint64_t token)
+{
+	return apusi_slot_find(loop_io(), token);
+}
+
+/* ---- one awaited call ------------------------------------------------------------- */
+
+/* What a call needs; each poll function takes its part. */
+struct call {
+	apus_poll (*poll)(struct apus_cx *cx, struct call *call);
+	struct apus_fd fd;
+	struct apus_tcp tcp;
+	struct apus_udp udp;
+	struct apus_listener listener;
+	struct apus_address address;
+	struct apus_packet packet;
+	struct apus_write write;
+	struct apus_batch *batch;
+	const struct iovec *parts;
+	void *data;
+	size_t bytes;
+	int64_t timeout_ns;
+	apus_poll answer;
+	bool is_done;
+	struct apus_join join;
+};
+
+struct caller {
+	struct apus_frame frame;
+	struct call *call;
+};
+
+APUS_TASK(caller, struct caller)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->call->answer, self->call->poll(cx, self->call));
+	self->call->is_done = true;
+	APUS_END(0);
+}
+
+TEST_UNUSED static void call_start(struct call *call)
+{
+	call->is_done = false;
+	ck_assert_int_eq(apus_spawn_slab(main_loop, caller, (&(struct caller){ .call = call }),
+		&call->join), 0);
+}
+
+/* Turns often enough that anything that was going to happen has happened. */
+TEST_UNUSED static void turns(void)
+{
+	int i;
+
+	for (i = 0; i < 200; i++)
+		apus_turn(main_loop);
+}
+
+TEST_UNUSED static apus_poll call_finish(struct call *call)
+{
+	while (!call->is_done)
+		apus_turn(main_loop);
+	apus_try_join(main_loop, call->join, NULL);
+	return call->answer;
+}
+
+TEST_UNUSED static apus_poll call_run(struct call *call)
+{
+	call_start(call);
+	return call_finish(call);
+}
+
+/* Starts it, and sees that it waits. */
+TEST_UNUSED static void call_start_pending(struct call *call)
+{
+	call_start(call);
+	turns();
+	ck_assert_msg(!call->is_done, "did not wait, answered %" PRId64, (int64_t)call->answer);
+}
+
+TEST_UNUSED static void call_abort(struct call *call)
+{
+	ck_assert_int_eq(apus_abort(main_loop, call->join), 1);
+	turns();
+	apus_try_join(main_loop, call->join, NULL);
+}
+
+/* ---- poll functions ------------------------------------------------------------------ */
+
+TEST_UNUSED static apus_poll fd_read(struct apus_cx *cx, struct call *call)
+{
+	return apus_fd_read(cx, call->fd, call->data, call->bytes);
+}
+
+TEST_UNUSED static apus_poll fd_write(struct apus_cx *cx, struct call *call)
+{
+	return apus_fd_write(cx, call->fd, call->data, call->bytes);
+}
+
+TEST_UNUSED static apus_poll fd_readable(struct apus_cx *cx, struct call *call)
+{
+	return apus_fd_readable(cx, call->fd);
+}
+
+TEST_UNUSED static apus_poll fd_writable(struct apus_cx *cx, struct call *call)
+{
+	return apus_fd_writable(cx, call->fd);
+}
+
+TEST_UNUSED static apus_poll tcp_accept(struct apus_cx *cx, struct call *call)
+{
+	return apus_tcp_accept(cx, call->listener, &call->tcp, &call->address);
+}
+
+TEST_UNUSED static apus_poll tcp_connect(struct apus_cx *cx, struct call *call)
+{
+	return apus_tcp_connect(cx, call->tcp, &call->address);
+}
+
+TEST_UNUSED static apus_poll tcp_read(struct apus_cx *cx, struct call *call)
+{
+	return apus_tcp_read(cx, call->tcp, call->data, call->bytes);
+}
+
+TEST_UNUSED static apus_poll tcp_read_timeout(struct apus_cx *cx, struct call *call)
+{
+	return apus_timeout(cx, call->timeout_ns,
+		apus_tcp_read(cx, call->tcp, call->data, call->bytes));
+}
+
+TEST_UNUSED static apus_poll tcp_write(struct apus_cx *cx, struct call *call)
+{
+	return apus_tcp_write(cx, call->tcp, call->data, call->bytes);
+}
+
+TEST_UNUSED static apus_poll tcp_readv(struct apus_cx *cx, struct call *call)
+{
+	return apus_tcp_readv(cx, call->tcp, call->parts, (int)call->bytes);
+}
+
+TEST_UNUSED static apus_poll tcp_writev(struct apus_cx *cx, struct call *call)
+{
+	return apus_tcp_writev(cx, call->tcp, call->parts, (int)call->bytes);
+}
+
+TEST_UNUSED static apus_poll tcp_write_all(struct apus_cx *cx, struct call *call)
+{
+	return apus_tcp_write_all(cx, call->tcp, &call->write, call->data, call->bytes);
+}
+
+TEST_UNUSED static apus_poll udp_recv(struct apus_cx *cx, struct call *call)
+{
+	return apus_udp_recv(cx, call->udp, call->data, call->bytes, &call->packet);
+}
+
+TEST_UNUSED static apus_poll udp_recv_plain(struct apus_cx *cx, struct call *call)
+{
+	return apus_udp_recv(cx, call->udp, call->data, call->bytes, NULL);
+}
+
+TEST_UNUSED static apus_poll udp_send(struct apus_cx *cx, struct call *call)
+{
+	return apus_udp_send(cx, call->udp, call->data, call->bytes,
+		call->address.bytes != 0 ? &call->address : NULL);
+}
+
+TEST_UNUSED static apus_poll udp_recv_batch(struct apus_cx *cx, struct call *call)
+{
+	return apus_udp_recv_batch(cx, call->udp, call->batch);
+}
+
+/* ---- addresses and plain sockets ---------------------------------------------------------- */
+
+TEST_UNUSED static struct apus_address address_of(const char *text)
+{
+	struct apus_address address;
+
+	ck_assert_msg(apus_address_parse(&address, text) == 0, "cannot parse %s", text);
+	return address;
+}
+
+TEST_UNUSED static bool has_ip6(void)
+{
+	struct apus_address address = address_of("[::1]:0");
+	int fd = socket(AF_INET6, SOCK_STREAM, 0);
+	bool has = fd >= 0 && bind(fd, &address.any, address.bytes) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return has;
+}
+
+/* A listener of ours, and where it listens. */
+TEST_UNUSED static struct apus_listener listener_open(const char *at, struct apus_address *where)
+{
+	struct apus_address address = address_of(at);
+	struct apus_listener listener;
+
+	ck_assert_int_eq(apus_tcp_listen(main_loop, &address, NULL, &listener), 0);
+	ck_assert_int_eq(apus_listener_local(main_loop, listener, where), 0);
+	return listener;
+}
+
+TEST_UNUSED static int raw_connect(const struct apus_address *to)
+{
+	int fd = socket(to->any.sa_family, SOCK_STREAM, 0);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(connect(fd, &to->any, to->bytes), 0);
+	return fd;
+}
+
+TEST_UNUSED static void raw_write(int fd, const void *data, size_t bytes)
+{
+	ck_assert_int_eq(send(fd, data, bytes, MSG_NOSIGNAL), (ssize_t)bytes);
+}
+
+/* A TCP connection: one end ours and accepted, the other a plain blocking socket. */
+TEST_UNUSED static struct apus_tcp pair_open(int *theirs)
+{
+	struct apus_address where;
+	struct call call = { .poll = tcp_accept, .listener = listener_open("127.0.0.1:0", &where) };
+
+	*theirs = raw_connect(&where);
+	ck_assert_int_eq(call_run(&call), 0);
+	ck_assert_int_eq(apus_listener_close(main_loop, call.listener), 0);
+	return call.tcp;
+}
+
+#endif
