@@ -35,6 +35,7 @@
 
 #include "apus/base.h"
 #include "apus/cancel.h"
+#include "apus/channels.h"
 #include "apus/clock.h"
 #include "apus/histogram.h"
 #include "apus/io.h"
