@@ -15,5 +15,9 @@
 #define APUS_CHANNELS_H
 
 #include "apus/channel_local.h"
+#include "apus/channel_mpsc.h"
+#include "apus/channel_spsc.h"
+#include "apus/channel_stream.h"
+#include "apus/ring.h"
 
 #endif
