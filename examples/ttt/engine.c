@@ -1,0 +1,362 @@
+/* engine.c - the engine's root task, from the first socket to the logout. */
+#include "engine.h"
+
+#include "alloc_count.h"
+#include "report.h"
+#include "stop.h"
+#include "wire.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+APUS_RESOURCE_DEFINE(engine)
+APUS_RESOURCE_DEFINE(desk)
+APUS_RESOURCE_DEFINE(books)
+
+#define START_TIMEOUT_NS (10 * APUS_SEC) /* for the exchange to be there */
+/* Only an exchange that is dead is waited for so long. */
+#define ANSWER_TIMEOUT_NS (5 * APUS_SEC) /* for the last orders' answers */
+#define CLOSE_TIMEOUT_NS (10 * APUS_SEC) /* for the last of the feed */
+
+void engine_fail(struct engine *engine, int error)
+{
+	if (engine->error == 0)
+		engine->error = error;
+	apus_event_set(&engine->over);
+}
+
+/* ---- what it tells of itself ----------------------------------------------------------------------- */
+
+static void count_turns(struct apus_cx *cx, struct engine *engine)
+{
+	struct side *side = &engine->shared->engine;
+	struct apus_counters counters;
+	int64_t drops = apus_udp_drops(cx->loop, engine->feed);
+
+	apus_counters_read(cx->loop, &counters);
+	side->turns = counters.turns;
+	side->longest_turn_ns = counters.turn_ns_longest;
+	side->allocations = alloc_count() - engine->allocations_at_start;
+	side->allocations_counted = alloc_is_counted();
+	side->kernel_drops = drops > 0 ? (uint64_t)drops : 0;
+}
+
+static void fill_side(struct side *side, const struct desk *desk, const struct options *options)
+{
+	const struct gateway *gateway = &desk->gateway;
+
+	side->packets = desk->feed.counts.packets;
+	side->messages = desk->feed.counts.messages;
+	side->feed = desk->feed.counts;
+	side->book_changes = desk->books.counts.changes;
+	side->resting_orders = desk->books.order_count;
+	side->orders = gateway->counts;
+	memcpy(side->positions, gateway->positions,
+		(options->symbol_count + 1) * sizeof(*side->positions));
+	side->throttled = gateway->throttled;
+	side->timed_out = gateway->timed_out;
+	side->voided = gateway->voided;
+}
+
+/* ---- progress ---------------------------------------------------------------------------------- */
+
+struct progress {
+	struct apus_frame frame;
+	struct apus_interval interval;
+	uint64_t messages;
+};
+
+/* Snprintf and one write: neither allocates. */
+static void print_progress(struct apus_cx *cx, uint64_t messages)
+{
+	const struct engine *engine = apus_get(cx->world, engine);
+	const struct desk *desk = apus_get(cx->world, desk);
+	const struct order_counts *orders = &desk->gateway.counts;
+	char line[240];
+	int length = snprintf(line, sizeof(line), "engine: %llu messages/s, %llu gaps, "
+		"orders %llu sent %llu accepted %llu executed, tick to trade p50 %lld p99 %lld ns\n",
+		(unsigned long long)messages, (unsigned long long)desk->feed.counts.gaps,
+		(unsigned long long)orders->entered, (unsigned long long)orders->accepted,
+		(unsigned long long)orders->executed,
+		(long long)apus_histogram_percentile(engine->latency, 50),
+		(long long)apus_histogram_percentile(engine->latency, 99));
+
+	if (length > 0 && write(STDERR_FILENO, line, (size_t)length) < 0)
+		return; /* nobody looks */
+}
+
+static void print_report(struct apus_cx *cx)
+{
+	struct engine *engine = apus_get(cx->world, engine);
+
+	count_turns(cx, engine);
+	fill_side(&engine->shared->engine, apus_get(cx->world, desk), engine->options);
+	report_print_engine(engine->shared, engine->options, stdout);
+}
+
+APUS_TASK(progress, struct progress)
+{
+	const struct options *options = apus_get(cx->world, engine)->options;
+	struct desk *desk = apus_get(cx->world, desk);
+
+	APUS_BEGIN(cx, self);
+	apus_interval_init(&self->interval, cx->now_ns + APUS_SEC, APUS_SEC, APUS_MISSED_SKIP);
+	for (;;) {
+		APUS_WAIT(apus_tick(cx, &self->interval));
+		if (options->has_progress)
+			print_progress(cx, desk->feed.counts.messages - self->messages);
+		if (options->has_reports)
+			print_report(cx);
+		self->messages = desk->feed.counts.messages;
+	}
+	APUS_END(0);
+}
+
+/* ---- the root ------------------------------------------------------------------------------------ */
+
+struct root {
+	struct apus_frame frame;
+	struct apus_set set;
+	bool has_set;
+	int64_t until_ns;
+	struct apus_address exchange;
+	apus_poll value;
+};
+
+static void root_cleanup(struct apus_cx *cx, struct root *self)
+{
+	struct engine *engine = apus_get(cx->world, engine);
+
+	if (self->has_set)
+		apus_set_deinit(&self->set);
+	apus_tcp_close(cx->loop, engine->tcp);
+	apus_udp_close(cx->loop, engine->feed);
+	apus_udp_close(cx->loop, engine->requests);
+}
+
+/* Where two started together, the exchange tells its ports; else they are on the command line. */
+static bool find_exchange(struct engine *engine, struct root *self)
+{
+	const struct options *options = engine->options;
+	uint32_t orders = apus_load_acquire(&engine->shared->order_port);
+	uint32_t requests = apus_load_acquire(&engine->shared->request_port);
+
+	self->exchange = options->orders;
+	engine->server = options->requests;
+	if (options->mode != TTT_BOTH)
+		return true;
+	apus_address_set_port(&self->exchange, (uint16_t)orders);
+	apus_address_set_port(&engine->server, (uint16_t)requests);
+	return orders != 0 && requests != 0;
+}
+
+static int connect_begin(struct apus_loop *loop, struct engine *engine, const struct root *self)
+{
+	apus_tcp_close(loop, engine->tcp);
+	return apus_tcp_open(loop, self->exchange.any.sa_family, &engine->tcp);
+}
+
+static int login(struct apus_cx *cx, struct engine *engine, struct root *self)
+{
+	uint8_t bytes[SOUP_HEADER_SIZE + SOUP_LOGIN_REQUEST_SIZE];
+	int err = apus_tcp_set_nodelay(cx->loop, engine->tcp, true);
+
+	engine->outbox.tcp = engine->tcp;
+	if (!err)
+		err = engine_start_orders(engine, &self->set);
+	if (err)
+		return err;
+	engine_send(cx, engine, bytes, session_login(&engine->session, "ENGINE", "SECRET", 1, bytes,
+		cx->now_ns));
+	return 0;
+}
+
+/* Cancels are not many more than an outbox holds; what does not fit goes the next time. */
+static void cancel_all(struct apus_cx *cx, struct engine *engine, struct desk *desk)
+{
+	uint8_t bytes[GATEWAY_PACKET_MAX];
+	int length;
+
+	desk->is_trading = false;
+	while (outbox_room(&engine->outbox) >= sizeof(bytes) &&
+	       (length = desk_cancel_next(desk, cx->now_ns, bytes)) > 0)
+		engine_send(cx, engine, bytes, (size_t)length);
+}
+
+static void logout(struct apus_cx *cx, struct engine *engine)
+{
+	uint8_t bytes[SOUP_HEADER_SIZE];
+
+	engine_send(cx, engine, bytes, session_leave(&engine->session, bytes, cx->now_ns));
+}
+
+static int start(struct apus_cx *cx, struct engine *engine, struct root *self)
+{
+	int err = apus_set_init(&self->set, cx->loop, apus_loop_token(cx->loop));
+
+	if (err)
+		return err;
+	self->has_set = true;
+	err = engine_open_feed(cx->loop, engine);
+	if (!err)
+		err = engine_start_feed(cx->loop, engine, &self->set);
+	if (!err && (engine->options->has_progress || engine->options->has_reports))
+		err = apus_set_spawn(&self->set, progress, NULL);
+	return err;
+}
+
+APUS_TASK(engine_root, struct root, root_cleanup)
+{
+	struct engine *engine = apus_get(cx->world, engine);
+	struct desk *desk = apus_get(cx->world, desk);
+	struct apus_token token = apus_loop_token(cx->loop);
+
+	APUS_BEGIN(cx, self);
+	stop_unblock();
+	self->value = start(cx, engine, self);
+	if (self->value)
+		return stop_excuses(cx, engine->shared, self->value);
+	self->until_ns = cx->now_ns + START_TIMEOUT_NS;
+	APUS_WAIT(apus_yield(cx));
+	engine->allocations_at_start = alloc_count();
+
+	/* The exchange may not listen yet. */
+	for (;;) {
+		self->value = find_exchange(engine, self) ? connect_begin(cx->loop, engine, self) :
+			-EAGAIN;
+		if (!self->value)
+			APUS_AWAIT(self->value, apus_tcp_connect(cx, engine->tcp, &self->exchange));
+		if (!self->value)
+			break;
+		if (cx->now_ns >= self->until_ns || apus_token_is_cancelled(cx->loop, token))
+			return stop_excuses(cx, engine->shared, self->value);
+		APUS_WAIT(apus_sleep(cx, 10 * APUS_MSEC));
+	}
+	self->value = login(cx, engine, self);
+	if (self->value)
+		return stop_excuses(cx, engine->shared, self->value);
+	APUS_AWAIT(self->value, apus_timeout(cx, START_TIMEOUT_NS, APUS_SELECT(self->value,
+		apus_event_wait(cx, &engine->session_up), apus_event_wait(cx, &engine->over))));
+	if (self->value != 0)
+		return stop_excuses(cx, engine->shared,
+			engine->error ? engine->error : self->value);
+
+	desk->is_trading = true;
+	APUS_WAIT(APUS_SELECT(self->value, apus_event_wait(cx, &engine->market_closed),
+		apus_event_wait(cx, &engine->over), apus_cancelled(cx, token)));
+
+	/* The close, or Ctrl-C: no order of ours stays behind. */
+	self->until_ns = cx->now_ns + ANSWER_TIMEOUT_NS;
+	for (;;) {
+		cancel_all(cx, engine, desk);
+		if (desk->gateway.open_count == 0 || engine->error || cx->now_ns >= self->until_ns)
+			break;
+		APUS_WAIT(apus_timeout_at(cx, self->until_ns, apus_notified(cx, &engine->answered)));
+	}
+	if (!engine->error)
+		logout(cx, engine);
+	/* The day's last messages; an engine by itself that is told to stop does not wait. */
+	self->value = 0;
+	if (engine->options->mode == TTT_BOTH || !apus_token_is_cancelled(cx->loop, token))
+		APUS_AWAIT(self->value, apus_timeout(cx, CLOSE_TIMEOUT_NS,
+			apus_event_wait(cx, &engine->feed_done)));
+	count_turns(cx, engine);
+	/* After the logout the exchange hangs up, as it should. */
+	if (engine->session.state == SESSION_OVER && desk->gateway.open_count == 0)
+		return self->value;
+	APUS_END(engine->error ? engine->error : -ETIMEDOUT);
+}
+
+/* ---- before and after the loop ---------------------------------------------------------------------- */
+
+static void desk_configure(struct desk_config *config, const struct options *options)
+{
+	*config = (struct desk_config){
+		.symbol_count = options->symbol_count,
+		.order_limit = options->symbol_count * 128 + 1024,
+		.feed = {
+			.session = "TTTSESSION", .early_limit = 1024, .request_limit = 1024,
+			.jump_limit = 1 << 24,
+			/* Together longer than a busy machine holds a process up. */
+			.retry_limit = 500, .timeout_ns = 10 * APUS_MSEC,
+		},
+		.gateway = {
+			.symbol_count = options->symbol_count, .order_limit = 4096,
+			.rate = options->order_rate, .burst = 64, .timeout_ns = 250 * APUS_MSEC,
+			.firm = "APUS",
+		},
+		.strategy = {
+			.symbol_count = options->symbol_count, .ratio = 3, .spread_max = 500,
+			.lot = 100, .position_limit = 1000, .quiet_ns = 20 * APUS_MSEC,
+			.rest_every = 3,
+		},
+	};
+}
+
+static void loop_configure(struct apus_config *config, const struct options *options,
+	struct apus_world *world, bool has_core)
+{
+	apus_config_init(config);
+	config->world = world;
+	config->state_bytes = (uint32_t)engine_state_bytes();
+	config->slot_count = 512;
+	config->socket_count = 16;
+	config->prefault = true;
+	config->stop_grace_ns = START_TIMEOUT_NS + ANSWER_TIMEOUT_NS + CLOSE_TIMEOUT_NS;
+	config->backend = options->backend;
+	config->cpu = options->engine_cpu;
+	/* The feed is hot, and read every turn; the kernel is asked for the rest. */
+	config->io_interval_ns = has_core ? 5 * APUS_USEC : 0;
+	/* Two that spin on one core would only keep each other waiting. */
+	config->idle = has_core ? APUS_IDLE_BUSY : APUS_IDLE_PARK;
+}
+
+static int run(const struct options *options, struct shared *shared, struct engine *engine,
+	struct desk *desk)
+{
+	static struct apus_world world;
+	struct apus_config config;
+	bool has_core = options->engine_cpu >= 0;
+	int err;
+
+	engine->options = options;
+	engine->shared = shared;
+	engine->latency = &shared->engine.latency;
+	engine->has_hot_sockets = has_core;
+	session_init(&engine->session, SESSION_CLIENT, 0);
+	apus_world_init(&world);
+	err = apus_put(&world, engine, engine);
+	if (!err)
+		err = apus_put(&world, books, &desk->books);
+	if (!err)
+		err = apus_put_with(&world, desk, desk, desk_deinit);
+	if (!err) {
+		loop_configure(&config, options, &world, has_core);
+		err = (int)apus_main(&config, engine_root, NULL);
+		fill_side(&shared->engine, desk, options);
+		shared->engine.books_checksum = books_checksum(&desk->books);
+	}
+	apus_world_deinit(&world);
+	return err;
+}
+
+int engine_run(const struct options *options, struct shared *shared)
+{
+	struct engine *engine = calloc(1, sizeof(*engine));
+	struct desk *desk = calloc(1, sizeof(*desk));
+	struct desk_config config;
+	int err = -ENOMEM;
+
+	if (engine != NULL && desk != NULL) {
+		desk_configure(&config, options);
+		err = desk_init(desk, &config);
+		if (!err)
+			err = run(options, shared, engine, desk);
+	}
+	shared->engine.status = err;
+	apus_store_release(&shared->engine.is_done, 1);
+	free(engine);
+	free(desk);
+	return err;
+}

@@ -1,0 +1,67 @@
+/*
+ * engine.h - the trading engine on apus: what its tasks share.
+ *
+ *	engine         the root: connects, logs in, trades, cancels, logs out
+ *	listener       receives the feed, a slab task for each packet (engine_feed.c)
+ *	packet         one packet: books, strategy, orders, out
+ *	recovery       asks for what is missing, and again
+ *	answers        reads the exchange's answers (engine_orders.c)
+ *	heartbeat      keeps the session alive, and watches that the peer is
+ *	expiry         cancels orders whose time is up
+ *	writer         sends what the socket did not take at once (outbox.c)
+ *	progress       a line a second (engine.c)
+ *
+ * The books, the desk and the engine are resources of the world: built before the loop,
+ * found by every task, ended after it.
+ */
+#ifndef TTT_ENGINE_H
+#define TTT_ENGINE_H
+
+#include "desk.h"
+#include "options.h"
+#include "outbox.h"
+#include "session.h"
+#include "side.h"
+
+#include <apus/loop.h>
+
+struct engine {
+	const struct options *options;
+	struct shared *shared;
+	struct session session;
+	struct soup_stream stream;
+	struct outbox outbox;
+	struct apus_tcp tcp;
+	struct apus_udp feed, requests;
+	struct apus_address server;        /* of requests */
+	struct apus_event session_up, market_closed, feed_done, over;
+	struct apus_notify gap, sent, answered;
+	struct apus_histogram *latency;    /* tick to trade */
+	bool has_hot_sockets;
+	int error;                         /* why it is over */
+	uint64_t allocations_at_start;
+};
+
+APUS_RESOURCE(engine, struct engine)
+APUS_RESOURCE(desk, struct desk)
+APUS_RESOURCE(books, struct books)
+
+/* Runs the engine on this thread until it has done; 0 or -errno, and its side filled in. */
+int engine_run(const struct options *options, struct shared *shared);
+
+/* ---- between the engine's files --------------------------------------------------------- */
+
+/* Ends the session for that reason; the first one counts. */
+void engine_fail(struct engine *engine, int error);
+
+/* Sends a packet of the session. */
+void engine_send(struct apus_cx *cx, struct engine *engine, const uint8_t *bytes, size_t size);
+
+int engine_open_feed(struct apus_loop *loop, struct engine *engine);
+int engine_start_feed(struct apus_loop *loop, struct engine *engine, struct apus_set *set);
+int engine_start_orders(struct engine *engine, struct apus_set *set);
+
+/* The states of the largest tasks have to fit a slot. */
+size_t engine_state_bytes(void);
+
+#endif

@@ -1,0 +1,205 @@
+/*
+ * engine_feed.c - the path from tick to trade, and the recovery beside it.
+ */
+#include "engine.h"
+
+/* The slot that the kernel receives into is the task's own state: nothing is copied. */
+struct packet {
+	int64_t before_ns;   /* just before the receive call; 0: it was asked for again */
+	uint32_t size;
+	uint8_t bytes[MOLD_PACKET_MAX];
+};
+
+size_t engine_state_bytes(void)
+{
+	return sizeof(struct packet);
+}
+
+/* ---- one packet ----------------------------------------------------------------------------- */
+
+/* What the books ask for now goes out, an order at a time. */
+static void trade(struct apus_cx *cx, struct engine *engine, struct desk *desk, int64_t before_ns)
+{
+	bool was_idle = desk->gateway.open_count == 0;
+	uint8_t bytes[GATEWAY_PACKET_MAX];
+	int length, count = 0;
+
+	while (outbox_room(&engine->outbox) >= sizeof(bytes) &&
+	       (length = desk_order(desk, cx->now_ns, bytes)) > 0) {
+		engine_send(cx, engine, bytes, (size_t)length);
+		if (before_ns != 0)
+			apus_histogram_record(engine->latency,
+				apus_clock_now(cx->loop) - before_ns);
+		count++;
+	}
+	/* The first open order sets a clock going. */
+	if (count > 0 && was_idle)
+		apus_notify_one(&engine->sent);
+}
+
+static void on_packet(struct apus_cx *cx, const struct packet *packet)
+{
+	struct engine *engine = apus_get(cx->world, engine);
+	struct desk *desk = apus_get(cx->world, desk);
+	bool was_open = desk->is_market_open;
+
+	desk_packet(desk, packet->bytes, packet->size, cx->now_ns);
+	trade(cx, engine, desk, packet->before_ns);
+	if (!feed_is_current(&desk->feed))
+		apus_notify_one(&engine->gap);
+	if (was_open && !desk->is_market_open)
+		apus_event_set(&engine->market_closed);
+	if (feed_is_complete(&desk->feed))
+		apus_event_set(&engine->feed_done);
+}
+
+APUS_TASK(packet, struct packet)
+{
+	on_packet(cx, self);
+	return 0;
+}
+
+/* ---- the listener ---------------------------------------------------------------------------- */
+
+struct listener {
+	struct apus_frame frame;
+	struct apus_udp udp;
+	bool is_live;            /* the feed itself, whose packets are timed */
+	struct packet *claim;    /* the slot for the next packet: there always is one */
+	apus_poll got;
+};
+
+static void listener_cleanup(struct apus_cx *cx, struct listener *self)
+{
+	(void)cx;
+	apus_claim_drop(self->claim);
+}
+
+/* The stamp is taken each time anew, just before the call that may bring the packet. */
+static apus_poll receive(struct apus_cx *cx, struct listener *self)
+{
+	self->claim->before_ns = self->is_live ? apus_clock_now(cx->loop) : 0;
+	return apus_udp_recv(cx, self->udp, self->claim->bytes, sizeof(self->claim->bytes), NULL);
+}
+
+/*
+ * The next slot is claimed before this one is given away.  A loop that is stopping gives no
+ * slot any more, and the feed has still to be read to its end: so the listener keeps the one
+ * it has, and looks at the packet right here.  A stop may also come between the two calls.
+ */
+static void hand_over(struct apus_cx *cx, struct listener *self)
+{
+	struct packet *got = self->claim, *next;
+
+	got->size = (uint32_t)self->got;
+	if (apus_claim_slab(cx->loop, packet, &next) != 0) {
+		on_packet(cx, got);
+		return;
+	}
+	self->claim = next;
+	if (apus_claim_spawn(got, NULL) != 0) {
+		on_packet(cx, got);
+		apus_claim_drop(got);
+	}
+}
+
+APUS_TASK(listener, struct listener, listener_cleanup)
+{
+	APUS_BEGIN(cx, self);
+	for (;;) {
+		APUS_AWAIT(self->got, receive(cx, self));
+		if (self->got == -ESTALE || self->got == -EPIPE)
+			return self->got;
+		if (self->got < 0)
+			continue; /* longer than any packet of ours, or an ICMP error: not ours */
+		hand_over(cx, self);
+		/* The packet's task first, before another system call. */
+		APUS_WAIT(apus_yield(cx));
+	}
+	APUS_END(0);
+}
+
+/* ---- recovery ----------------------------------------------------------------------------------- */
+
+struct recovery {
+	struct apus_frame frame;
+	uint8_t request[MOLD_HEADER_SIZE];
+	int64_t deadline_ns;
+	apus_poll value;
+};
+
+APUS_TASK(recovery, struct recovery)
+{
+	struct engine *engine = apus_get(cx->world, engine);
+	struct desk *desk = apus_get(cx->world, desk);
+
+	APUS_BEGIN(cx, self);
+	for (;;) {
+		/* A request that cannot be sent is like one that is lost: the time-out sees to it. */
+		while (desk_request(desk, cx->now_ns, self->request))
+			APUS_AWAIT(self->value, apus_udp_send(cx, engine->requests, self->request,
+				sizeof(self->request), &engine->server));
+		if (feed_is_complete(&desk->feed))
+			apus_event_set(&engine->feed_done);
+		self->deadline_ns = feed_deadline_ns(&desk->feed);
+		APUS_WAIT(APUS_SELECT(self->value, apus_notified(cx, &engine->gap),
+			apus_sleep_until(cx, self->deadline_ns)));
+	}
+	APUS_END(0);
+}
+
+/* ---- sockets -------------------------------------------------------------------------------------- */
+
+static int open_feed_socket(struct apus_loop *loop, struct engine *engine)
+{
+	const struct options *options = engine->options;
+	struct apus_udp_config config = {.receive_buffer_bytes = 1 << 22,
+		.reuse_address = !options->is_unicast};
+	struct apus_address local;
+	int err = apus_udp_open(loop, &options->feed, &config, &engine->feed);
+
+	if (!err && !options->is_unicast)
+		err = apus_udp_join(loop, engine->feed, &options->feed, NULL, options->interface);
+	if (!err)
+		err = apus_udp_local(loop, engine->feed, &local);
+	if (err)
+		return err;
+	engine->shared->engine.receive_buffer_bytes =
+		apus_udp_set_receive_buffer(loop, engine->feed, 0);
+	apus_store_release(&engine->shared->feed_port, apus_address_port(&local));
+	return engine->has_hot_sockets ? apus_udp_set_hot(loop, engine->feed, true) : 0;
+}
+
+int engine_open_feed(struct apus_loop *loop, struct engine *engine)
+{
+	struct apus_address any;
+	int err = open_feed_socket(loop, engine);
+
+	if (err)
+		return err;
+	apus_address_parse(&any, engine->server.any.sa_family == AF_INET6 ? "::" : "0.0.0.0");
+	return apus_udp_open(loop, &any, NULL, &engine->requests);
+}
+
+static int start_listener(struct apus_loop *loop, struct apus_set *set, struct apus_udp udp,
+	bool is_live)
+{
+	struct listener init = {.udp = udp, .is_live = is_live};
+	int err = apus_claim_slab(loop, packet, &init.claim);
+
+	if (err)
+		return err;
+	err = apus_set_spawn(set, listener, &init);
+	if (err)
+		apus_claim_drop(init.claim);
+	return err;
+}
+
+int engine_start_feed(struct apus_loop *loop, struct engine *engine, struct apus_set *set)
+{
+	int err = start_listener(loop, set, engine->feed, true);
+
+	if (!err)
+		err = start_listener(loop, set, engine->requests, false);
+	return err ? err : apus_set_spawn(set, recovery, NULL);
+}

@@ -1,0 +1,144 @@
+/* engine_orders.c - the session with the exchange: answers, heartbeats, time-outs. */
+#include "engine.h"
+
+void engine_send(struct apus_cx *cx, struct engine *engine, const uint8_t *bytes, size_t size)
+{
+	int err = outbox_send(cx->loop, &engine->outbox, bytes, size);
+
+	session_sent(&engine->session, cx->now_ns);
+	if (err)
+		engine_fail(engine, err);
+}
+
+/* ---- answers ------------------------------------------------------------------------------- */
+
+static void on_event(struct engine *engine, struct desk *desk, enum session_event event,
+	const struct soup_packet *packet)
+{
+	switch (event) {
+	case SESSION_DATA:
+		gateway_answer(&desk->gateway, packet->body, packet->body_size);
+		return;
+	case SESSION_ACCEPTED:
+		apus_event_set(&engine->session_up);
+		return;
+	case SESSION_REJECTED:
+		engine_fail(engine, -EACCES);
+		return;
+	case SESSION_ENDED:
+		engine_fail(engine, -ESHUTDOWN);
+		return;
+	case SESSION_NONE:
+		return;
+	default:
+		engine_fail(engine, -EPROTO);
+	}
+}
+
+static void take_answers(struct apus_cx *cx, struct engine *engine, size_t size)
+{
+	struct desk *desk = apus_get(cx->world, desk);
+	struct soup_packet packet;
+	int got;
+
+	soup_stream_add(&engine->stream, size);
+	while ((got = soup_stream_next(&engine->stream, &packet)) == 1)
+		on_event(engine, desk, session_receive(&engine->session, &packet, cx->now_ns, NULL),
+			&packet);
+	if (got < 0)
+		engine_fail(engine, -EPROTO);
+	apus_notify_one(&engine->answered);
+}
+
+struct answers {
+	struct apus_frame frame;
+	uint8_t *space;
+	size_t space_bytes;
+	apus_poll got;
+};
+
+APUS_TASK(answers, struct answers)
+{
+	struct engine *engine = apus_get(cx->world, engine);
+
+	APUS_BEGIN(cx, self);
+	for (;;) {
+		self->space = soup_stream_space(&engine->stream, &self->space_bytes);
+		APUS_AWAIT(self->got, apus_tcp_read(cx, engine->tcp, self->space,
+			self->space_bytes));
+		if (self->got <= 0)
+			break;
+		take_answers(cx, engine, (size_t)self->got);
+	}
+	engine_fail(engine, self->got < 0 ? (int)self->got : -ECONNRESET);
+	APUS_END(self->got);
+}
+
+/* ---- heartbeats ---------------------------------------------------------------------------- */
+
+struct heartbeat {
+	struct apus_frame frame;
+	int64_t deadline_ns;
+};
+
+APUS_TASK(heartbeat, struct heartbeat)
+{
+	struct engine *engine = apus_get(cx->world, engine);
+	uint8_t bytes[SOUP_HEADER_SIZE];
+
+	APUS_BEGIN(cx, self);
+	for (;;) {
+		/* What is sent or heard meanwhile moves the deadline: it is looked at again then. */
+		self->deadline_ns = session_deadline_ns(&engine->session);
+		APUS_WAIT(apus_sleep_until(cx, self->deadline_ns));
+		if (session_is_silent(&engine->session, cx->now_ns))
+			engine_fail(engine, -ETIMEDOUT);
+		if (session_heartbeat_is_due(&engine->session, cx->now_ns))
+			engine_send(cx, engine, bytes, session_heartbeat(&engine->session, bytes,
+				cx->now_ns));
+		if (engine->error)
+			return engine->error;
+	}
+	APUS_END(0);
+}
+
+/* ---- orders whose time is up ------------------------------------------------------------------ */
+
+struct expiry {
+	struct apus_frame frame;
+	int64_t deadline_ns;
+	apus_poll value;
+};
+
+APUS_TASK(expiry, struct expiry)
+{
+	struct engine *engine = apus_get(cx->world, engine);
+	struct desk *desk = apus_get(cx->world, desk);
+	uint8_t bytes[GATEWAY_PACKET_MAX];
+	int length;
+
+	APUS_BEGIN(cx, self);
+	for (;;) {
+		while (outbox_room(&engine->outbox) >= sizeof(bytes) &&
+		       (length = desk_expire(desk, cx->now_ns, bytes)) > 0)
+			engine_send(cx, engine, bytes, (size_t)length);
+		self->deadline_ns = gateway_deadline_ns(&desk->gateway);
+		/* Full: not again in this very moment. */
+		if (self->deadline_ns <= cx->now_ns)
+			self->deadline_ns = cx->now_ns + APUS_MSEC;
+		APUS_WAIT(APUS_SELECT(self->value, apus_notified(cx, &engine->sent),
+			apus_sleep_until(cx, self->deadline_ns)));
+	}
+	APUS_END(0);
+}
+
+int engine_start_orders(struct engine *engine, struct apus_set *set)
+{
+	int err = outbox_start(&engine->outbox, set);
+
+	if (!err)
+		err = apus_set_spawn(set, answers, NULL);
+	if (!err)
+		err = apus_set_spawn(set, heartbeat, NULL);
+	return err ? err : apus_set_spawn(set, expiry, NULL);
+}

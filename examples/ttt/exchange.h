@@ -1,0 +1,68 @@
+/*
+ * exchange.h - the exchange on apus: what its tasks share.
+ *
+ *	exchange_root  opens, waits for the client, and runs the day
+ *	flow           the order flow, at its pace
+ *	retransmitter  answers requests for packets that were lost
+ *	beat           MoldUDP64 and SoupBinTCP heartbeats
+ *	client         reads the client's orders (exchange_client.c)
+ *	writer         sends what the socket did not take at once (outbox.c)
+ */
+#ifndef TTT_EXCHANGE_H
+#define TTT_EXCHANGE_H
+
+#include "market.h"
+#include "options.h"
+#include "outbox.h"
+#include "pace.h"
+#include "publisher.h"
+#include "session.h"
+#include "side.h"
+
+#include <apus/loop.h>
+
+#define EXCHANGE_SESSION "TTTSESSION"
+
+struct exchange {
+	const struct options *options;
+	struct shared *shared;
+	struct publisher publisher;
+	struct pace pace;
+	struct session session;
+	struct soup_stream stream;
+	struct outbox outbox;
+	struct apus_listener listener;
+	struct apus_tcp tcp;
+	struct apus_udp feed, requests;
+	struct apus_address feed_address;
+	struct apus_event logged_in, client_gone;
+	uint64_t answer_next;            /* cursor on the tape of answers */
+	int64_t *published_ns;           /* by locate: when a packet with a message of it left */
+	struct apus_histogram *latency;  /* packet sent to order received */
+	bool has_hot_sockets;
+	uint64_t allocations_at_start;
+};
+
+APUS_RESOURCE(exchange, struct exchange)
+APUS_RESOURCE(market, struct market)
+
+/* Runs the exchange on this thread until its day is over; 0 or -errno, and its side filled in. */
+int exchange_run(const struct options *options, struct shared *shared);
+
+/* ---- between the exchange's files --------------------------------------------------------- */
+
+/* Sends what is new on the tapes: the answers to the client, and packets of the feed. */
+void exchange_publish(struct apus_cx *cx, struct exchange *exchange);
+
+/* Sends one packet of the feed, unless it is its turn to be lost. */
+void exchange_send_packet(struct apus_cx *cx, struct exchange *exchange, const uint8_t *bytes,
+	size_t size);
+
+/* The client's connection: reads its orders until it leaves. */
+int exchange_start_client(struct exchange *exchange, struct apus_set *set);
+
+/* The flow and the heartbeats; the retransmission server. */
+int exchange_start_flow(struct exchange *exchange, struct apus_set *set);
+int exchange_start_servers(struct exchange *exchange, struct apus_set *set);
+
+#endif

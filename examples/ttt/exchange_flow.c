@@ -1,0 +1,192 @@
+/* exchange_flow.c - the feed: the flow, its packets, what is asked for again, heartbeats. */
+#include "exchange.h"
+
+#define FEED_HEARTBEAT_NS (50 * APUS_MSEC)
+/* Events taken at once: a packet is not made to wait for more. */
+#define EVENTS_AT_ONCE 64
+
+/* ---- packets out ------------------------------------------------------------------------------ */
+
+static void stamp_symbols(struct apus_cx *cx, struct exchange *exchange, const uint8_t *bytes,
+	size_t size)
+{
+	int64_t now_ns = apus_clock_now(cx->loop);
+	size_t length, offset = MOLD_HEADER_SIZE;
+	const uint8_t *message;
+
+	while ((message = mold_next(bytes, size, &offset, &length)) != NULL)
+		exchange->published_ns[wire_get16(message + 1)] = now_ns;
+}
+
+void exchange_send_packet(struct apus_cx *cx, struct exchange *exchange, const uint8_t *bytes,
+	size_t size)
+{
+	struct side *side = &exchange->shared->exchange;
+	uint32_t every = exchange->options->drop_every;
+	int64_t sent;
+
+	side->packets++;
+	if (every != 0 && side->packets % every == 0) {
+		side->packets_dropped++;
+		return;
+	}
+	sent = apus_udp_try_send(cx->loop, exchange->feed, bytes, size, &exchange->feed_address);
+	/* As with a full switch: the packet is lost, and will be asked for. */
+	if (sent < 0)
+		side->packets_refused++;
+	else
+		stamp_symbols(cx, exchange, bytes, size);
+}
+
+static void send_answers(struct apus_cx *cx, struct exchange *exchange,
+	const struct market *market)
+{
+	const uint8_t *bytes;
+	size_t size;
+
+	if (exchange->session.state != SESSION_UP)
+		return;
+	while ((bytes = tape_at(&market->answers, exchange->answer_next, &size)) != NULL &&
+	       outbox_room(&exchange->outbox) >= size) {
+		if (outbox_send(cx->loop, &exchange->outbox, bytes, size) != 0) {
+			apus_event_set(&exchange->client_gone);
+			return;
+		}
+		exchange->answer_next++;
+		session_sent(&exchange->session, cx->now_ns);
+	}
+}
+
+void exchange_publish(struct apus_cx *cx, struct exchange *exchange)
+{
+	const struct market *market = apus_get(cx->world, market);
+	uint8_t bytes[MOLD_PACKET_MAX];
+	size_t size;
+
+	while ((size = publisher_packet(&exchange->publisher, bytes, cx->now_ns)) != 0)
+		exchange_send_packet(cx, exchange, bytes, size);
+	send_answers(cx, exchange, market);
+}
+
+/* ---- the flow ------------------------------------------------------------------------------------ */
+
+struct flow {
+	struct apus_frame frame;
+};
+
+APUS_TASK(flow, struct flow)
+{
+	struct exchange *exchange = apus_get(cx->world, exchange);
+	struct market *market = apus_get(cx->world, market);
+
+	APUS_BEGIN(cx, self);
+	for (;;) {
+		APUS_WAIT(apus_sleep_until(cx, exchange->pace.next_ns));
+		for (int n = 0; n < EVENTS_AT_ONCE && pace_take(&exchange->pace, cx->now_ns); n++)
+			market_step(market, cx->now_ns);
+		exchange_publish(cx, exchange);
+		/* A flow that is behind lets the others run. */
+		APUS_WAIT(apus_yield(cx));
+	}
+	APUS_END(0);
+}
+
+int exchange_start_flow(struct exchange *exchange, struct apus_set *set)
+{
+	(void)exchange;
+	return apus_set_spawn(set, flow, NULL);
+}
+
+/* ---- retransmission --------------------------------------------------------------------------------- */
+
+struct retransmitter {
+	struct apus_frame frame;
+	struct apus_packet request;
+	uint8_t bytes[MOLD_HEADER_SIZE];
+	uint8_t answer[MOLD_PACKET_MAX];
+	size_t size;
+	apus_poll got;
+};
+
+APUS_TASK(retransmitter, struct retransmitter)
+{
+	struct exchange *exchange = apus_get(cx->world, exchange);
+
+	APUS_BEGIN(cx, self);
+	for (;;) {
+		APUS_AWAIT(self->got, apus_udp_recv(cx, exchange->requests, self->bytes,
+			sizeof(self->bytes), &self->request));
+		if (self->got == -ESTALE || self->got == -EPIPE)
+			return self->got;
+		if (self->got < 0 || self->request.is_truncated)
+			continue;
+		self->size = publisher_answer(&exchange->publisher, self->bytes,
+			(size_t)self->got, self->answer);
+		if (self->size == 0)
+			continue;
+		APUS_AWAIT(self->got, apus_udp_send(cx, exchange->requests, self->answer,
+			self->size, &self->request.address));
+		exchange->shared->exchange.requests_answered += self->got >= 0;
+	}
+	APUS_END(0);
+}
+
+/* ---- heartbeats ---------------------------------------------------------------------------------------- */
+
+struct beat {
+	struct apus_frame frame;
+	int64_t deadline_ns;
+};
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void beat_feed(struct apus_cx *cx, struct exchange *exchange)
+{
+	uint8_t bytes[MOLD_HEADER_SIZE];
+
+	if (cx->now_ns < publisher_heartbeat_ns(&exchange->publisher, FEED_HEARTBEAT_NS))
+		return;
+	exchange_send_packet(cx, exchange, bytes,
+		publisher_heartbeat(&exchange->publisher, bytes, cx->now_ns));
+}
+
+static void beat_session(struct apus_cx *cx, struct exchange *exchange)
+{
+	uint8_t bytes[SOUP_HEADER_SIZE];
+
+	if (session_is_silent(&exchange->session, cx->now_ns)) {
+		exchange->session.state = SESSION_OVER;
+		apus_event_set(&exchange->client_gone);
+	}
+	if (!session_heartbeat_is_due(&exchange->session, cx->now_ns))
+		return;
+	outbox_send(cx->loop, &exchange->outbox, bytes,
+		session_heartbeat(&exchange->session, bytes, cx->now_ns));
+}
+
+APUS_TASK(beat, struct beat)
+{
+	struct exchange *exchange = apus_get(cx->world, exchange);
+
+	APUS_BEGIN(cx, self);
+	for (;;) {
+		self->deadline_ns = earlier(session_deadline_ns(&exchange->session),
+			publisher_heartbeat_ns(&exchange->publisher, FEED_HEARTBEAT_NS));
+		APUS_WAIT(apus_sleep_until(cx, self->deadline_ns));
+		beat_feed(cx, exchange);
+		beat_session(cx, exchange);
+		APUS_WAIT(apus_yield(cx));
+	}
+	APUS_END(0);
+}
+
+int exchange_start_servers(struct exchange *exchange, struct apus_set *set)
+{
+	int err = apus_set_spawn(set, retransmitter, NULL);
+
+	(void)exchange;
+	return err ? err : apus_set_spawn(set, beat, NULL);
+}

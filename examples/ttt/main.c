@@ -1,0 +1,199 @@
+/*
+ * main.c - tick_to_trade: an exchange and a trading engine, each a process with a loop on
+ * its own core; started together they are compared in the end.
+ *
+ * Exit status: 0, all well, and both agree; 1, they do not, or one failed; 2, the command
+ * line.
+ */
+#define _GNU_SOURCE
+#include "engine.h"
+#include "exchange.h"
+#include "report.h"
+#include "stop.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The n-th core that this process may run on, or -1. */
+static int allowed_cpu(int n)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) != 0)
+		return -1;
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &set) && n-- == 0)
+			return cpu;
+	return -1;
+}
+
+/* -2: nobody chose.  Two on one core would only wait for each other: then none is pinned. */
+static void choose_cpus(struct options *options)
+{
+	bool has_two = options->mode == TTT_BOTH && allowed_cpu(1) >= 0;
+
+	if (options->exchange_cpu == -2)
+		options->exchange_cpu = has_two ? allowed_cpu(0) : -1;
+	if (options->engine_cpu == -2)
+		options->engine_cpu = has_two ? allowed_cpu(1) : -1;
+}
+
+/* Written to once, so that no page faults while it is used. */
+static struct shared *open_shared(void)
+{
+	struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	return shared == MAP_FAILED ? NULL : shared;
+}
+
+static void complain(const char *who, int err)
+{
+	fprintf(stderr, "tick_to_trade: %s: %s\n", who, strerror(-err));
+}
+
+/* ---- two processes ------------------------------------------------------------------ */
+
+static volatile sig_atomic_t exchange_pid, engine_pid;
+static struct shared *both_shared;
+
+/* Both finish in order then; the parent waits for them. */
+static void forward(int signal_number)
+{
+	apus_store_release(&both_shared->is_stopping, 1);
+	if (exchange_pid > 0)
+		kill(exchange_pid, signal_number);
+	if (engine_pid > 0)
+		kill(engine_pid, signal_number);
+}
+
+/*
+ * In a process group of its own, so that Ctrl-C comes from the parent alone: a second
+ * signal would mean "at once".  One whose parent dies is asked to end.
+ */
+static void leave_parent(void)
+{
+	setpgid(0, 0);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+}
+
+static pid_t spawn(int (*run)(const struct options *, struct shared *), const char *who,
+	const struct options *options, struct shared *shared)
+{
+	pid_t child = fork();
+	int err;
+
+	if (child != 0)
+		return child;
+	leave_parent();
+	err = run(options, shared);
+	if (err)
+		complain(who, err);
+	exit(err ? 1 : 0);
+}
+
+enum { PATIENCE_S = 30 };
+
+static void give_up(int number)
+{
+	(void)number;
+	forward(SIGKILL);
+}
+
+/* Awaits either; one that failed leaves the other nothing to wait for. */
+static bool await_child(void)
+{
+	int status;
+	pid_t child;
+
+	while ((child = waitpid(-1, &status, 0)) < 0)
+		if (errno != EINTR)
+			return false;
+	if (child == exchange_pid)
+		exchange_pid = 0;
+	else
+		engine_pid = 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return true;
+	if (WIFSIGNALED(status))
+		fprintf(stderr, "tick_to_trade: a process ended by signal %d\n", WTERMSIG(status));
+	/* Both bound their own ends; one that is still there after that is beyond asking. */
+	forward(SIGTERM);
+	alarm(PATIENCE_S);
+	return false;
+}
+
+static bool run_both(const struct options *options, struct shared *shared)
+{
+	struct sigaction action = {.sa_handler = forward};
+	struct sigaction patience = {.sa_handler = give_up};
+	bool first, second;
+
+	fflush(NULL);
+	both_shared = shared;
+	stop_block();
+	exchange_pid = spawn(exchange_run, "exchange", options, shared);
+	engine_pid = spawn(engine_run, "engine", options, shared);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGALRM, &patience, NULL);
+	stop_unblock();
+	first = await_child();
+	second = await_child();
+	return first && second;
+}
+
+static bool run_one(const struct options *options, struct shared *shared)
+{
+	int err = options->mode == TTT_ENGINE ? engine_run(options, shared) :
+		exchange_run(options, shared);
+
+	if (err)
+		complain(options->mode == TTT_ENGINE ? "engine" : "exchange", err);
+	return err == 0;
+}
+
+static bool judge(const struct options *options, const struct shared *shared)
+{
+	const struct side *exchange = &shared->exchange, *engine = &shared->engine;
+	bool agree = options->mode != TTT_BOTH ||
+		report_compare(shared, options->symbol_count, stderr);
+
+	if (exchange->allocations + engine->allocations != 0)
+		fprintf(stderr, "tick_to_trade: memory was allocated after the first turn\n");
+	return agree && exchange->allocations + engine->allocations == 0;
+}
+
+int main(int argc, char **argv)
+{
+	static char out[1 << 14];
+	struct shared *shared;
+	struct options options;
+	bool good, agree;
+	int err = options_parse(&options, argc, argv);
+
+	if (err)
+		return err < 0 ? 2 : 0;
+	/* A buffer that is here already: stdio would allocate one at the first word. */
+	setvbuf(stdout, out, _IOFBF, sizeof(out));
+	shared = open_shared();
+	if (shared == NULL) {
+		complain("shared memory", -errno);
+		return 1;
+	}
+	choose_cpus(&options);
+	options.has_progress |= isatty(STDERR_FILENO) != 0;
+	good = options.mode == TTT_BOTH ? run_both(&options, shared) : run_one(&options, shared);
+	agree = judge(&options, shared) && good;
+	report_print(shared, &options, agree, stdout);
+	if (options.is_json)
+		report_json(shared, &options, agree, stdout);
+	return agree ? 0 : 1;
+}

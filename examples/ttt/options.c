@@ -1,0 +1,239 @@
+/* options.c - reads the command line. */
+#include "options.h"
+
+#include "book.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char help[] =
+	"usage: tick_to_trade [exchange | engine] [OPTION ...]\n"
+	"\n"
+	"An exchange and a trading engine, each a process on an apus loop.  The exchange\n"
+	"publishes ITCH 5.0 in MoldUDP64 and takes OUCH 4.2 orders in SoupBinTCP; the engine\n"
+	"builds the order books, trades on them, and times itself from tick to trade.  Without\n"
+	"a subcommand both run here, and the exit status is 0 only if they agree.\n"
+	"\n"
+	"      --seconds S        how long the market is open (5)\n"
+	"      --rate N           events of the order flow, a second (20000)\n"
+	"      --seed N           of the order flow (1)\n"
+	"      --symbols N        1 to 4096 (200)\n"
+	"      --order-rate N     new orders a second at most (10000)\n"
+	"      --drop-every N     the exchange loses every Nth packet (0: none)\n"
+	"      --unicast          the feed to one address instead of a multicast group\n"
+	"      --interface NAME   of the multicast (127.0.0.1)\n"
+	"      --backend NAME     auto, epoll ... (auto)\n"
+	"      --cpu N            pins the process of a subcommand to that core\n"
+	"      --exchange-cpu N   pins the exchange (the first core allowed; -1: none)\n"
+	"      --engine-cpu N     pins the engine (the second core allowed; -1: none)\n"
+	"      --feed ADDR:PORT   with a subcommand (239.192.7.1:31001, unicast 127.0.0.1:31001)\n"
+	"      --orders ADDR:PORT with a subcommand (127.0.0.1:31002)\n"
+	"      --requests ADDR:PORT  with a subcommand (127.0.0.1:31003)\n"
+	"      --progress         a line every second, also where stderr is no terminal\n"
+	"      --every-second     the engine's whole report every second\n"
+	"      --json             one line of JSON, last on stdout\n"
+	"      --help\n";
+
+enum {
+	OPT_SECONDS = 256, OPT_RATE, OPT_SEED, OPT_SYMBOLS, OPT_ORDER_RATE, OPT_DROP_EVERY,
+	OPT_UNICAST, OPT_INTERFACE, OPT_BACKEND, OPT_CPU, OPT_EXCHANGE_CPU, OPT_ENGINE_CPU,
+	OPT_FEED, OPT_ORDERS, OPT_REQUESTS, OPT_PROGRESS, OPT_EVERY_SECOND, OPT_JSON, OPT_HELP,
+};
+
+static const struct option table[] = {
+	{"seconds", required_argument, NULL, OPT_SECONDS},
+	{"rate", required_argument, NULL, OPT_RATE},
+	{"seed", required_argument, NULL, OPT_SEED},
+	{"symbols", required_argument, NULL, OPT_SYMBOLS},
+	{"order-rate", required_argument, NULL, OPT_ORDER_RATE},
+	{"drop-every", required_argument, NULL, OPT_DROP_EVERY},
+	{"unicast", no_argument, NULL, OPT_UNICAST},
+	{"interface", required_argument, NULL, OPT_INTERFACE},
+	{"backend", required_argument, NULL, OPT_BACKEND},
+	{"cpu", required_argument, NULL, OPT_CPU},
+	{"exchange-cpu", required_argument, NULL, OPT_EXCHANGE_CPU},
+	{"engine-cpu", required_argument, NULL, OPT_ENGINE_CPU},
+	{"feed", required_argument, NULL, OPT_FEED},
+	{"orders", required_argument, NULL, OPT_ORDERS},
+	{"requests", required_argument, NULL, OPT_REQUESTS},
+	{"progress", no_argument, NULL, OPT_PROGRESS},
+	{"every-second", no_argument, NULL, OPT_EVERY_SECOND},
+	{"json", no_argument, NULL, OPT_JSON},
+	{"help", no_argument, NULL, OPT_HELP},
+	{NULL, 0, NULL, 0},
+};
+
+static int complain(const char *what, const char *text)
+{
+	fprintf(stderr, "tick_to_trade: %s: %s\n", what, text);
+	return -EINVAL;
+}
+
+static int read_number(const char *text, uint64_t low, uint64_t high, uint64_t *number)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoull(text, &end, 0);
+	if (errno != 0 || *end != '\0' || end == text || text[0] == '-' || *number < low ||
+	    *number > high)
+		return complain("not a number that can be", text);
+	return 0;
+}
+
+static int read_u32(const char *text, uint32_t low, uint32_t high, uint32_t *number)
+{
+	uint64_t value;
+	int err = read_number(text, low, high, &value);
+
+	if (!err)
+		*number = (uint32_t)value;
+	return err;
+}
+
+static int read_cpu(const char *text, int *cpu)
+{
+	uint64_t value;
+	int err;
+
+	if (strcmp(text, "-1") == 0) {
+		*cpu = -1;
+		return 0;
+	}
+	err = read_number(text, 0, 4095, &value);
+	if (!err)
+		*cpu = (int)value;
+	return err;
+}
+
+static int read_seconds(const char *text, int64_t *duration_ns)
+{
+	char *end;
+	double seconds = strtod(text, &end);
+
+	if (end == text || *end != '\0' || !(seconds > 0 && seconds <= 86400))
+		return complain("not a time in seconds", text);
+	*duration_ns = (int64_t)(seconds * 1e9);
+	return 0;
+}
+
+static int read_address(const char *text, struct apus_address *address)
+{
+	return apus_address_parse(address, text) ? complain("not an address", text) : 0;
+}
+
+static int read_backend(const char *text, enum apus_io_kind *backend)
+{
+	if (strcmp(text, "auto") == 0) {
+		*backend = APUS_IO_AUTO;
+		return 0;
+	}
+	for (int kind = APUS_IO_EPOLL; kind < APUS_IO_NONE; kind++)
+		if (strcmp(text, apus_io_kind_name((enum apus_io_kind)kind)) == 0) {
+			*backend = (enum apus_io_kind)kind;
+			return 0;
+		}
+	return complain("no such backend", text);
+}
+
+static void set_defaults(struct options *options)
+{
+	*options = (struct options){
+		.duration_ns = 5 * APUS_SEC, .rate = 20000, .seed = 1, .symbol_count = 200,
+		.order_rate = 10000, .exchange_cpu = -2, .engine_cpu = -2, .interface = "127.0.0.1",
+	};
+	apus_address_parse(&options->orders, "127.0.0.1:31002");
+	apus_address_parse(&options->requests, "127.0.0.1:31003");
+}
+
+static int take(struct options *options, int name, char *text)
+{
+	switch (name) {
+	case OPT_SECONDS:
+		return read_seconds(text, &options->duration_ns);
+	case OPT_RATE:
+		return read_number(text, 1, 10000000, &options->rate);
+	case OPT_SEED:
+		return read_number(text, 0, UINT64_MAX, &options->seed);
+	case OPT_SYMBOLS:
+		return read_u32(text, 1, BOOK_LOCATE_MAX, &options->symbol_count);
+	case OPT_ORDER_RATE:
+		return read_u32(text, 1, 1000000, &options->order_rate);
+	case OPT_DROP_EVERY:
+		return read_u32(text, 0, UINT32_MAX, &options->drop_every);
+	case OPT_UNICAST:
+		options->is_unicast = true;
+		return 0;
+	case OPT_INTERFACE:
+		options->interface = text;
+		return 0;
+	case OPT_BACKEND:
+		return read_backend(text, &options->backend);
+	case OPT_CPU:
+		options->engine_cpu = -1;
+		if (read_cpu(text, &options->engine_cpu))
+			return -EINVAL;
+		options->exchange_cpu = options->engine_cpu;
+		return 0;
+	case OPT_EXCHANGE_CPU:
+		return read_cpu(text, &options->exchange_cpu);
+	case OPT_ENGINE_CPU:
+		return read_cpu(text, &options->engine_cpu);
+	case OPT_FEED:
+		return read_address(text, &options->feed);
+	case OPT_ORDERS:
+		return read_address(text, &options->orders);
+	case OPT_REQUESTS:
+		return read_address(text, &options->requests);
+	case OPT_PROGRESS:
+		options->has_progress = true;
+		return 0;
+	case OPT_EVERY_SECOND:
+		options->has_reports = true;
+		return 0;
+	case OPT_JSON:
+		options->is_json = true;
+		return 0;
+	case OPT_HELP:
+		fputs(help, stdout);
+		return 1;
+	}
+	fputs("tick_to_trade: --help lists the options\n", stderr);
+	return -EINVAL;
+}
+
+/* Two processes that start together agree on free ports by themselves. */
+static void choose_ports(struct options *options)
+{
+	if (options->feed.bytes == 0)
+		apus_address_parse(&options->feed, options->is_unicast ? "127.0.0.1:31001" :
+			"239.192.7.1:31001");
+	if (options->mode != TTT_BOTH)
+		return;
+	apus_address_set_port(&options->feed, 0);
+	apus_address_set_port(&options->orders, 0);
+	apus_address_set_port(&options->requests, 0);
+}
+
+int options_parse(struct options *options, int argc, char **argv)
+{
+	int name, err;
+
+	set_defaults(options);
+	while ((name = getopt_long(argc, argv, "", table, NULL)) != -1) {
+		err = take(options, name, optarg);
+		if (err)
+			return err;
+	}
+	if (optind < argc && strcmp(argv[optind], "exchange") == 0)
+		options->mode = TTT_EXCHANGE;
+	else if (optind < argc && strcmp(argv[optind], "engine") == 0)
+		options->mode = TTT_ENGINE;
+	else if (optind < argc)
+		return complain("neither exchange nor engine", argv[optind]);
+	if (optind + 1 < argc)
+		return complain("what is this?", argv[optind + 1]);
+	choose_ports(options);
+	return 0;
+}

@@ -1,0 +1,37 @@
+/*
+ * options.h - the command line of tick_to_trade.
+ *
+ *   Errors     options_parse: 0; 1: help was printed; -EINVAL: it said what is wrong.
+ *   Ownership  texts point into argv.
+ */
+#ifndef TTT_OPTIONS_H
+#define TTT_OPTIONS_H
+
+#include <apus/io.h>
+#include <apus/net.h>
+
+enum ttt_mode { TTT_BOTH, TTT_EXCHANGE, TTT_ENGINE };
+
+struct options {
+	enum ttt_mode mode;
+	int64_t duration_ns;      /* of the market's day */
+	uint64_t rate;            /* events of the flow, a second */
+	uint64_t seed;
+	uint32_t symbol_count;
+	uint32_t drop_every;      /* the exchange loses one packet in so many; 0: none */
+	uint32_t order_rate;      /* new orders a second at most */
+	bool is_unicast;
+	bool is_json;
+	bool has_progress;        /* a line a second */
+	bool has_reports;         /* the engine's whole report a second */
+	enum apus_io_kind backend;
+	int exchange_cpu, engine_cpu; /* -1: not pinned */
+	struct apus_address feed;     /* where the feed goes to: a group, or the engine */
+	struct apus_address orders;   /* where the exchange listens */
+	struct apus_address requests; /* its retransmission server */
+	const char *interface;        /* of the multicast */
+};
+
+int options_parse(struct options *options, int argc, char **argv);
+
+#endif

@@ -1,0 +1,196 @@
+/* report.c - numbers for people and for programs. */
+#include "report.h"
+
+#include <inttypes.h>
+
+/* ---- comparison ---------------------------------------------------------------------- */
+
+static bool same(FILE *out, const char *what, uint64_t exchange, uint64_t engine)
+{
+	if (exchange == engine)
+		return true;
+	if (out != NULL)
+		fprintf(out, "differ: %s: exchange %" PRIu64 ", engine %" PRIu64 "\n", what,
+			exchange, engine);
+	return false;
+}
+
+static bool same_orders(FILE *out, const struct order_counts *a, const struct order_counts *b)
+{
+	bool agree = same(out, "orders entered", a->entered, b->entered);
+
+	agree &= same(out, "replaces asked for", a->replaces, b->replaces);
+	agree &= same(out, "cancels asked for", a->cancels, b->cancels);
+	agree &= same(out, "orders accepted", a->accepted, b->accepted);
+	agree &= same(out, "orders rejected", a->rejected, b->rejected);
+	agree &= same(out, "orders replaced", a->replaced, b->replaced);
+	agree &= same(out, "orders canceled", a->canceled, b->canceled);
+	agree &= same(out, "executions", a->executed, b->executed);
+	agree &= same(out, "shares bought", a->shares_bought, b->shares_bought);
+	agree &= same(out, "shares sold", a->shares_sold, b->shares_sold);
+	return agree;
+}
+
+bool report_compare(const struct shared *shared, uint32_t symbol_count, FILE *out)
+{
+	const struct side *exchange = &shared->exchange, *engine = &shared->engine;
+	bool agree = same_orders(out, &exchange->orders, &engine->orders);
+
+	agree &= same(out, "messages", exchange->messages, engine->messages);
+	agree &= same(out, "changes of books", exchange->book_changes, engine->book_changes);
+	agree &= same(out, "orders in the books", exchange->resting_orders, engine->resting_orders);
+	agree &= same(out, "checksum of the books", exchange->books_checksum, engine->books_checksum);
+	for (uint32_t locate = 1; locate <= symbol_count; locate++)
+		agree &= same(out, "position in a symbol", (uint64_t)exchange->positions[locate],
+			(uint64_t)engine->positions[locate]);
+	return agree;
+}
+
+/* ---- for people ------------------------------------------------------------------------ */
+
+static void print_latency(FILE *out, const char *title, const struct apus_histogram *latency)
+{
+	char text[APUS_HISTOGRAM_TEXT_BYTES];
+
+	fprintf(out, "\n%s\n", title);
+	if (apus_histogram_count(latency) == 0) {
+		fprintf(out, "  none\n");
+		return;
+	}
+	fprintf(out, "  p50 %" PRId64 "  p90 %" PRId64 "  p99 %" PRId64 "  p99.9 %" PRId64
+		"  max %" PRId64 "\n", apus_histogram_percentile(latency, 50),
+		apus_histogram_percentile(latency, 90), apus_histogram_percentile(latency, 99),
+		apus_histogram_percentile(latency, 99.9), apus_histogram_max(latency));
+	apus_histogram_format(latency, text, sizeof(text));
+	fputs(text, out);
+}
+
+static void print_row(FILE *out, const char *name, const struct options *options,
+	uint64_t exchange, uint64_t engine)
+{
+	fprintf(out, "  %-22s", name);
+	if (options->mode != TTT_ENGINE)
+		fprintf(out, " %14" PRIu64, exchange);
+	if (options->mode != TTT_EXCHANGE)
+		fprintf(out, " %14" PRIu64, engine);
+	fputc('\n', out);
+}
+
+static void print_table(const struct shared *shared, const struct options *options, FILE *out)
+{
+	const struct side *a = &shared->exchange, *b = &shared->engine;
+
+	fprintf(out, "  %-22s%s%s\n", "", options->mode != TTT_ENGINE ? "       exchange" : "",
+		options->mode != TTT_EXCHANGE ? "         engine" : "");
+#define ROW(name, field) print_row(out, name, options, (uint64_t)a->field, (uint64_t)b->field)
+	ROW("packets", packets);
+	ROW("messages", messages);
+	ROW("orders sent", orders.entered);
+	ROW("orders accepted", orders.accepted);
+	ROW("orders rejected", orders.rejected);
+	ROW("orders replaced", orders.replaced);
+	ROW("orders canceled", orders.canceled);
+	ROW("executions", orders.executed);
+	ROW("shares bought", orders.shares_bought);
+	ROW("shares sold", orders.shares_sold);
+	ROW("orders in the books", resting_orders);
+	ROW("turns", turns);
+	ROW("longest turn, ns", longest_turn_ns);
+	if (a->allocations_counted || b->allocations_counted)
+		ROW("allocations", allocations);
+#undef ROW
+}
+
+static void print_feed(const struct shared *shared, const struct options *options, FILE *out)
+{
+	const struct side *exchange = &shared->exchange, *engine = &shared->engine;
+
+	fputc('\n', out);
+	if (options->mode != TTT_ENGINE)
+		fprintf(out, "exchange: %" PRIu64 " packets lost on purpose, %" PRIu64
+			" by a full send buffer; %" PRIu64 " requests answered\n",
+			exchange->packets_dropped, exchange->packets_refused,
+			exchange->requests_answered);
+	if (options->mode == TTT_EXCHANGE)
+		return;
+	fprintf(out, "engine: receive buffer %d bytes, %" PRIu64 " packets lost in it; %" PRIu64
+		" gaps, %" PRIu64 " requests, %" PRIu64 " of them again, %" PRIu64
+		" messages given up\n", engine->receive_buffer_bytes, engine->kernel_drops,
+		engine->feed.gaps, engine->feed.requests, engine->feed.retries, engine->feed.lost);
+	fprintf(out, "engine: %" PRIu64 " orders held back by the rate limit, %" PRIu64
+		" timed out, %" PRIu64 " replacements void\n", engine->throttled,
+		engine->timed_out, engine->voided);
+	if (!engine->allocations_counted)
+		fprintf(out, "allocations are not counted under a sanitizer\n");
+}
+
+void report_print(const struct shared *shared, const struct options *options, bool agree,
+	FILE *out)
+{
+	fprintf(out, "tick_to_trade: %.1f s, %u symbols, %" PRIu64 " events/s, seed %" PRIu64
+		", %s, backend %s\n\n", (double)options->duration_ns / 1e9, options->symbol_count,
+		options->rate, options->seed, options->is_unicast ? "unicast" : "multicast",
+		apus_io_kind_name(options->backend));
+	print_table(shared, options, out);
+	print_feed(shared, options, out);
+	if (options->mode != TTT_EXCHANGE)
+		print_latency(out, "tick to trade, ns: from before the receive that returned the "
+			"packet to the return of the send", &shared->engine.latency);
+	if (options->mode != TTT_ENGINE)
+		print_latency(out, "seen by the exchange, ns: from the packet sent to the order "
+			"received", &shared->exchange.latency);
+	if (options->mode == TTT_BOTH)
+		fprintf(out, "\n%s\n", agree ? "both sides agree" : "the sides DO NOT agree");
+}
+
+void report_print_engine(const struct shared *shared, const struct options *options, FILE *out)
+{
+	struct options engine = *options;
+
+	engine.mode = TTT_ENGINE;
+	report_print(shared, &engine, true, out);
+	fputc('\n', out);
+	fflush(out);
+}
+
+/* ---- for programs ------------------------------------------------------------------------ */
+
+static void json_latency(FILE *out, const char *name, const struct apus_histogram *latency)
+{
+	fprintf(out, ",\"%s\":{\"count\":%" PRIu64 ",\"p50\":%" PRId64 ",\"p90\":%" PRId64
+		",\"p99\":%" PRId64 ",\"p999\":%" PRId64 ",\"max\":%" PRId64 "}", name,
+		apus_histogram_count(latency), apus_histogram_percentile(latency, 50),
+		apus_histogram_percentile(latency, 90), apus_histogram_percentile(latency, 99),
+		apus_histogram_percentile(latency, 99.9), apus_histogram_max(latency));
+}
+
+/* The engine's numbers, but where there is only an exchange. */
+void report_json(const struct shared *shared, const struct options *options, bool agree,
+	FILE *out)
+{
+	const struct side *exchange = &shared->exchange, *engine = &shared->engine;
+	const struct side *side = options->mode == TTT_EXCHANGE ? exchange : engine;
+
+	fprintf(out, "{\"packets\":%" PRIu64 ",\"messages\":%" PRIu64 ",\"orders_sent\":%" PRIu64
+		",\"orders_accepted\":%" PRIu64 ",\"orders_rejected\":%" PRIu64
+		",\"orders_executed\":%" PRIu64 ",\"orders_canceled\":%" PRIu64
+		",\"orders_replaced\":%" PRIu64, side->packets, side->messages, side->orders.entered,
+		side->orders.accepted, side->orders.rejected, side->orders.executed,
+		side->orders.canceled, side->orders.replaced);
+	fprintf(out, ",\"shares_bought\":%" PRIu64 ",\"shares_sold\":%" PRIu64 ",\"gaps\":%" PRIu64
+		",\"requests\":%" PRIu64 ",\"messages_lost\":%" PRIu64 ",\"packets_dropped\":%" PRIu64
+		",\"receive_buffer_bytes\":%d", side->orders.shares_bought, side->orders.shares_sold,
+		engine->feed.gaps, engine->feed.requests, engine->feed.lost,
+		exchange->packets_dropped, engine->receive_buffer_bytes);
+	if (side->allocations_counted)
+		fprintf(out, ",\"allocations_after_start\":%" PRIu64,
+			exchange->allocations + engine->allocations);
+	else
+		fprintf(out, ",\"allocations_after_start\":null");
+	fprintf(out, ",\"longest_turn_ns\":%" PRId64 ",\"exchange_longest_turn_ns\":%" PRId64,
+		side->longest_turn_ns, exchange->longest_turn_ns);
+	json_latency(out, "tick_to_trade_ns", &engine->latency);
+	json_latency(out, "exchange_latency_ns", &exchange->latency);
+	fprintf(out, ",\"books_checksum\":\"%016" PRIx64 "\",\"agree\":%s}\n", side->books_checksum,
+		agree ? "true" : "false");
+}

@@ -1,0 +1,50 @@
+/*
+ * side.h - what exchange and engine leave for each other in shared memory: before the
+ * start where they can be reached, at the end what they have counted.
+ *
+ *   Threads    each field has one writer, and is read once `is_done` of its side, or the
+ *              port or flag itself, has been seen set (acquire).
+ */
+#ifndef TTT_SIDE_H
+#define TTT_SIDE_H
+
+#include "book.h"
+#include "counts.h"
+#include "feed.h"
+
+#include <apus/base.h>
+#include <apus/histogram.h>
+
+struct side {
+	uint32_t is_done;
+	int status;                   /* 0 or -errno */
+	uint64_t packets, messages;   /* of the feed: sent, or received and in sequence */
+	uint64_t books_checksum, book_changes, resting_orders;
+	struct order_counts orders;
+	int64_t positions[BOOK_LOCATE_MAX + 1];
+	uint64_t turns;
+	int64_t longest_turn_ns;
+	bool allocations_counted;
+	uint64_t allocations;         /* after the first turn */
+	struct apus_histogram latency;
+
+	/* The exchange's. */
+	uint64_t packets_dropped;     /* on purpose */
+	uint64_t packets_refused;     /* by a full send buffer */
+	uint64_t requests_answered;
+
+	/* The engine's. */
+	struct feed_counts feed;
+	uint64_t kernel_drops;
+	int receive_buffer_bytes;
+	uint64_t throttled, timed_out, voided, refused_books;
+};
+
+struct shared {
+	/* Ports, 0 until they are known. */
+	uint32_t feed_port, order_port, request_port;
+	uint32_t is_stopping;         /* the parent's word, before it signals either */
+	struct side exchange, engine;
+};
+
+#endif
