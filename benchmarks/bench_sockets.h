@@ -1,0 +1,36 @@
+/*
+ * bench_sockets.h - connected pairs on loopback, alike for every entrant.
+ */
+#ifndef BENCH_SOCKETS_H
+#define BENCH_SOCKETS_H
+
+#include "bench.h"
+
+#include <sys/types.h>
+
+#define SOCKETS_IDLE 1000
+#define ECHO_BYTES 64
+
+/* ours[i] is connected to theirs[i]; all are non-blocking, TCP without Nagle's delay. */
+struct sockets {
+	int *ours;
+	int *theirs;            /* -1 where a child holds that end */
+	uint32_t count;
+	pid_t child;
+	int child_pipe;         /* closing it ends the child */
+};
+
+/* 0, or negative after a bench_skip that says what was refused.  close is needed anyhow. */
+int sockets_open(struct bench *b, struct sockets *sockets, uint32_t count);
+
+/*
+ * The same with the other ends in a sleeping child, so that ten thousand connections are
+ * ten thousand descriptors here, not twice as many.
+ */
+int sockets_open_far(struct bench *b, struct sockets *sockets, uint32_t count);
+void sockets_close(struct sockets *sockets);
+
+/* One pair of UDP sockets, each connected to the other. */
+int udp_pair_open(struct bench *b, int pair[2]);
+
+#endif
