@@ -62,25 +62,34 @@ static void signal_pass(int number)
 	raise(number);
 }
 
-static void signal_handler(int number)
+static void table_signal(struct signal_table *table, int number)
 {
-	struct signal_table *table = table_peek();
-	int saved = errno;
 	uint32_t i;
 
-	if (table == NULL || apus_load_acquire(&table->users[number]) == 0) {
-		signal_pass(number);
-		errno = saved;
-		return;
-	}
-	/* [A] Inside first, then looked: pairs with [B]. */
-	__atomic_fetch_add(&table->inside, 1, __ATOMIC_SEQ_CST);
 	for (i = 0; i < APUSI_SIGNAL_LOOPS; i++) {
 		struct apusi_port *port = apus_load_full(&table->ports[i]);
 
 		if (port != NULL)
 			port_signal(port, number);
 	}
+}
+
+static void signal_handler(int number)
+{
+	struct signal_table *table = table_peek();
+	int saved = errno;
+
+	if (table == NULL) {
+		signal_pass(number);
+		errno = saved;
+		return;
+	}
+	/* [A] Inside first, then looked, at users and at ports: pairs with [B]. */
+	__atomic_fetch_add(&table->inside, 1, __ATOMIC_SEQ_CST);
+	if (apus_load_full(&table->users[number]) == 0)
+		signal_pass(number);
+	else
+		table_signal(table, number);
 	__atomic_fetch_sub(&table->inside, 1, __ATOMIC_SEQ_CST);
 	errno = saved;
 }
@@ -113,13 +122,44 @@ static int handler_install(int number)
 	return 0;
 }
 
+/* [B] Something was changed that handlers look at: waits for those that may have seen it before. */
+static void handlers_wait(const struct signal_table *table)
+{
+	uint32_t turns = 0;
+
+	while (apus_load_full(&table->inside) != 0)
+		apusi_back_off(&turns);
+}
+
+static bool number_drop(struct signal_table *table, int number)
+{
+	return __atomic_sub_fetch(&table->users[number], 1, __ATOMIC_SEQ_CST) == 0;
+}
+
 static void numbers_give(struct signal_table *table, uint64_t set)
 {
 	int number;
 
 	for (number = 1; number <= NUMBERS; number++)
-		if (set & APUS_SIGNAL(number) && --table->users[number] == 0)
+		if (set & APUS_SIGNAL(number) && number_drop(table, number))
 			sigaction(number, &signal_previous[number], NULL);
+}
+
+/*
+ * The first to take it waits for a handler that found no user: it is about to put back the
+ * previous handler, over ours if that were there already.
+ */
+static int number_take(struct signal_table *table, int number)
+{
+	int err;
+
+	if (__atomic_fetch_add(&table->users[number], 1, __ATOMIC_SEQ_CST) != 0)
+		return 0;
+	handlers_wait(table);
+	err = handler_install(number);
+	if (err)
+		number_drop(table, number);
+	return err;
 }
 
 static int numbers_take(struct signal_table *table, uint64_t set)
@@ -130,11 +170,8 @@ static int numbers_take(struct signal_table *table, uint64_t set)
 	for (number = 1; number <= NUMBERS && !err; number++) {
 		if (!(set & APUS_SIGNAL(number)))
 			continue;
-		if (__atomic_fetch_add(&table->users[number], 1, __ATOMIC_RELEASE) == 0)
-			err = handler_install(number);
-		if (err)
-			table->users[number]--;
-		else
+		err = number_take(table, number);
+		if (!err)
 			taken |= APUS_SIGNAL(number);
 	}
 	if (err)
@@ -154,16 +191,14 @@ static int port_put(struct signal_table *table, struct apusi_port *port)
 	return -ENOSPC;
 }
 
-/* [B] Taken out first, then waits for who may have seen it: pairs with [A]. */
 static void port_remove(struct signal_table *table, struct apusi_port *port)
 {
-	uint32_t i, turns = 0;
+	uint32_t i;
 
 	for (i = 0; i < APUSI_SIGNAL_LOOPS; i++)
 		if (table->ports[i] == port)
 			(void)apus_exchange_full(&table->ports[i], NULL);
-	while (apus_load_full(&table->inside) != 0)
-		apusi_back_off(&turns);
+	handlers_wait(table);
 }
 
 static struct signal_table *table_make(struct apusi_process *process)
