@@ -55,7 +55,8 @@ static int house_init(struct house *house)
 	int err;
 
 	house->options.is_unicast = true;
-	apus_address_parse(&house->options.feed, "127.0.0.1:0");
+	house->options.line_count = 1;
+	apus_address_parse(&house->options.feed[0], "127.0.0.1:0");
 	apus_address_parse(&engine->server, "127.0.0.1:0");
 	engine->options = &house->options;
 	engine->shared = &house->shared;
@@ -84,7 +85,7 @@ static int house_start(struct house *house)
 		err = engine_start_feed(house->loop, engine, &house->set);
 	address->sin_family = AF_INET;
 	address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	address->sin_port = htons((uint16_t)house->shared.feed_port);
+	address->sin_port = htons((uint16_t)house->shared.feed_ports[0]);
 	return err;
 }
 
@@ -123,7 +124,7 @@ static void house_run(struct bench *b, struct house *house)
 		house_trade(house);
 	apus_set_deinit(&house->set);
 	apus_tcp_close(house->loop, house->engine.tcp);
-	apus_udp_close(house->loop, house->engine.feed);
+	apus_udp_close(house->loop, house->engine.feeds[0]);
 	apus_udp_close(house->loop, house->engine.requests);
 	loop_close(b, house->loop);
 }

@@ -56,7 +56,7 @@ static void take(struct demo *demo, int feed)
 		bench_fail(demo->b, "the feed: %s", strerror(errno));
 		return;
 	}
-	desk_packet(&demo->desk, packet, (size_t)got, 0);
+	desk_packet(&demo->desk, FEED_LINE_A, packet, (size_t)got, 0);
 	while ((length = desk_order(&demo->desk, 0, order)) > 0) {
 		if (send(orders, order, (size_t)length, MSG_NOSIGNAL) != length)
 			bench_fail(demo->b, "an order: %s", strerror(errno));

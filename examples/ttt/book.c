@@ -54,6 +54,14 @@ int books_init(struct books *books, uint32_t symbol_count, uint32_t order_limit)
 	return 0;
 }
 
+void books_clear(struct books *books)
+{
+	memset(books->books, 0, (books->symbol_count + 1) * sizeof(*books->books));
+	memset(books->table, 0, ((size_t)books->table_mask + 1) * sizeof(*books->table));
+	books->order_count = 0;
+	chain_free_orders(books);
+}
+
 void books_deinit(struct books *books)
 {
 	free(books->books);

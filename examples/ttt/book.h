@@ -82,6 +82,8 @@ struct books {
 /* Touches every page, so that none faults later.  order_limit: over all books. */
 int books_init(struct books *books, uint32_t symbol_count, uint32_t order_limit);
 void books_deinit(struct books *books);
+/* Empty again, as after init; what was counted stays. */
+void books_clear(struct books *books);
 
 int books_add(struct books *books, uint64_t ref, uint32_t locate, enum book_side side,
 	uint32_t shares, uint32_t price);

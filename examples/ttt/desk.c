@@ -3,6 +3,15 @@
 
 #include "itch.h"
 
+static int init_feed(struct desk *desk, const struct desk_config *config)
+{
+	struct feed_config feed = config->feed;
+
+	/* What is not ITCH is refused before it can use up a sequence number. */
+	feed.check = itch_check;
+	return feed_init(&desk->feed, &feed);
+}
+
 int desk_init(struct desk *desk, const struct desk_config *config)
 {
 	int err;
@@ -10,7 +19,7 @@ int desk_init(struct desk *desk, const struct desk_config *config)
 	memset(desk, 0, sizeof(*desk));
 	err = books_init(&desk->books, config->symbol_count, config->order_limit);
 	if (err == 0)
-		err = feed_init(&desk->feed, &config->feed);
+		err = init_feed(desk, config);
 	if (err == 0)
 		err = gateway_init(&desk->gateway, &config->gateway);
 	if (err == 0)
@@ -64,11 +73,22 @@ static void take_all(struct desk *desk)
 		on_message(desk, message, size);
 }
 
-enum feed_verdict desk_packet(struct desk *desk, const uint8_t *packet, size_t size,
-	int64_t now_ns)
+/* Another session has begun: its first messages build the books anew. */
+static void start_again(struct desk *desk)
 {
-	enum feed_verdict verdict = feed_offer(&desk->feed, packet, size, now_ns);
+	books_clear(&desk->books);
+	strategy_forget(&desk->strategy);
+	desk->is_market_open = false;
+	desk->resets = desk->feed.counts.resets;
+}
 
+enum feed_verdict desk_packet(struct desk *desk, enum feed_line line, const uint8_t *packet,
+	size_t size, int64_t now_ns)
+{
+	enum feed_verdict verdict = feed_offer(&desk->feed, line, packet, size, now_ns);
+
+	if (apus_unlikely(desk->resets != desk->feed.counts.resets))
+		start_again(desk);
 	if (verdict == FEED_READY)
 		take_all(desk);
 	return verdict;

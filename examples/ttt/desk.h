@@ -1,7 +1,7 @@
 /*
  * desk.h - the engine without its sockets: a packet of the feed goes in, orders come out.
  *
- *	desk_packet(&desk, packet, size, now_ns);
+ *	desk_packet(&desk, FEED_LINE_A, packet, size, now_ns);
  *	while ((length = desk_order(&desk, now_ns, bytes)) > 0)
  *		send bytes
  *
@@ -34,15 +34,16 @@ struct desk {
 	struct gateway gateway;
 	bool is_trading;         /* set by the owner once the session is up */
 	bool is_market_open;     /* between the system events that say so */
-	uint64_t malformed;      /* messages that are not ITCH */
+	uint64_t malformed;      /* messages that are not ITCH: the feed lets none through */
+	uint64_t resets;         /* of the feed, as far as the books have followed */
 };
 
 int desk_init(struct desk *desk, const struct desk_config *config);
 void desk_deinit(struct desk *desk);
 
 /* Applies what is in sequence: this packet's messages and those that waited for them. */
-enum feed_verdict desk_packet(struct desk *desk, const uint8_t *packet, size_t size,
-	int64_t now_ns);
+enum feed_verdict desk_packet(struct desk *desk, enum feed_line line, const uint8_t *packet,
+	size_t size, int64_t now_ns);
 
 /* A request for what is missing, of MOLD_HEADER_SIZE bytes, when one is due. */
 bool desk_request(struct desk *desk, int64_t now_ns, uint8_t *request);

@@ -32,14 +32,18 @@ static void count_turns(struct apus_cx *cx, struct engine *engine)
 {
 	struct side *side = &engine->shared->engine;
 	struct apus_counters counters;
-	int64_t drops = apus_udp_drops(cx->loop, engine->feed);
+	int64_t drops;
 
+	side->kernel_drops = 0;
+	for (uint32_t line = 0; line < engine->options->line_count; line++) {
+		drops = apus_udp_drops(cx->loop, engine->feeds[line]);
+		side->kernel_drops += drops > 0 ? (uint64_t)drops : 0;
+	}
 	apus_counters_read(cx->loop, &counters);
 	side->turns = counters.turns;
 	side->longest_turn_ns = counters.turn_ns_longest;
 	side->allocations = alloc_count() - engine->allocations_at_start;
 	side->allocations_counted = alloc_is_counted();
-	side->kernel_drops = drops > 0 ? (uint64_t)drops : 0;
 }
 
 static void fill_side(struct side *side, const struct desk *desk, const struct options *options)
@@ -131,7 +135,8 @@ static void root_cleanup(struct apus_cx *cx, struct root *self)
 	if (self->has_set)
 		apus_set_deinit(&self->set);
 	apus_tcp_close(cx->loop, engine->tcp);
-	apus_udp_close(cx->loop, engine->feed);
+	apus_udp_close(cx->loop, engine->feeds[0]);
+	apus_udp_close(cx->loop, engine->feeds[1]);
 	apus_udp_close(cx->loop, engine->requests);
 }
 
@@ -277,7 +282,9 @@ static void desk_configure(struct desk_config *config, const struct options *opt
 		.order_limit = options->symbol_count * 128 + 1024,
 		.feed = {
 			.session = "TTTSESSION", .early_limit = 1024, .request_limit = 1024,
-			.jump_limit = 1 << 24,
+			.jump_limit = 1 << 24, .silence_ns = 2 * APUS_SEC,
+			/* Line B is that much later at most, where both are well. */
+			.patience_ns = options->line_count > 1 ? 200 * APUS_USEC : 0,
 			/* Together longer than a busy machine holds a process up. */
 			.retry_limit = 500, .timeout_ns = 10 * APUS_MSEC,
 		},

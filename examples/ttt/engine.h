@@ -2,7 +2,7 @@
  * engine.h - the trading engine on apus: what its tasks share.
  *
  *	engine         the root: connects, logs in, trades, cancels, logs out
- *	listener       receives the feed, a slab task for each packet (engine_feed.c)
+ *	listener       receives a line of the feed, a slab task for each packet (engine_feed.c)
  *	packet         one packet: books, strategy, orders, out
  *	recovery       asks for what is missing, and again
  *	answers        reads the exchange's answers (engine_orders.c)
@@ -32,7 +32,7 @@ struct engine {
 	struct soup_stream stream;
 	struct outbox outbox;
 	struct apus_tcp tcp;
-	struct apus_udp feed, requests;
+	struct apus_udp feeds[2], requests;
 	struct apus_address server;        /* of requests */
 	struct apus_event session_up, market_closed, feed_done, over;
 	struct apus_notify gap, sent, answered;

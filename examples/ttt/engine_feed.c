@@ -6,7 +6,8 @@
 /* The slot that the kernel receives into is the task's own state: nothing is copied. */
 struct packet {
 	int64_t before_ns;   /* just before the receive call; 0: it was asked for again */
-	uint32_t size;
+	uint16_t size;
+	uint16_t line;       /* enum feed_line */
 	uint8_t bytes[MOLD_PACKET_MAX];
 };
 
@@ -43,7 +44,7 @@ static void on_packet(struct apus_cx *cx, const struct packet *packet)
 	struct desk *desk = apus_get(cx->world, desk);
 	bool was_open = desk->is_market_open;
 
-	desk_packet(desk, packet->bytes, packet->size, cx->now_ns);
+	desk_packet(desk, (enum feed_line)packet->line, packet->bytes, packet->size, cx->now_ns);
 	trade(cx, engine, desk, packet->before_ns);
 	if (!feed_is_current(&desk->feed))
 		apus_notify_one(&engine->gap);
@@ -64,7 +65,7 @@ APUS_TASK(packet, struct packet)
 struct listener {
 	struct apus_frame frame;
 	struct apus_udp udp;
-	bool is_live;            /* the feed itself, whose packets are timed */
+	enum feed_line line;     /* packets of the feed itself are timed */
 	struct packet *claim;    /* the slot for the next packet: there always is one */
 	apus_poll got;
 };
@@ -78,7 +79,8 @@ static void listener_cleanup(struct apus_cx *cx, struct listener *self)
 /* The stamp is taken each time anew, just before the call that may bring the packet. */
 static apus_poll receive(struct apus_cx *cx, struct listener *self)
 {
-	self->claim->before_ns = self->is_live ? apus_clock_now(cx->loop) : 0;
+	self->claim->before_ns = self->line == FEED_LINE_REQUESTED ? 0 :
+		apus_clock_now(cx->loop);
 	return apus_udp_recv(cx, self->udp, self->claim->bytes, sizeof(self->claim->bytes), NULL);
 }
 
@@ -91,7 +93,8 @@ static void hand_over(struct apus_cx *cx, struct listener *self)
 {
 	struct packet *got = self->claim, *next;
 
-	got->size = (uint32_t)self->got;
+	got->size = (uint16_t)self->got;
+	got->line = (uint16_t)self->line;
 	if (apus_claim_slab(cx->loop, packet, &next) != 0) {
 		on_packet(cx, got);
 		return;
@@ -110,8 +113,10 @@ APUS_TASK(listener, struct listener, listener_cleanup)
 		APUS_AWAIT(self->got, receive(cx, self));
 		if (self->got == -ESTALE || self->got == -EPIPE)
 			return self->got;
+		if (self->got == -EMSGSIZE)
+			feed_refuse(&apus_get(cx->world, desk)->feed, self->line, FEED_OVERSIZED);
 		if (self->got < 0)
-			continue; /* longer than any packet of ours, or an ICMP error: not ours */
+			continue; /* that, or an ICMP error: not ours */
 		hand_over(cx, self);
 		/* The packet's task first, before another system call. */
 		APUS_WAIT(apus_yield(cx));
@@ -150,31 +155,34 @@ APUS_TASK(recovery, struct recovery)
 
 /* ---- sockets -------------------------------------------------------------------------------------- */
 
-static int open_feed_socket(struct apus_loop *loop, struct engine *engine)
+static int open_feed_socket(struct apus_loop *loop, struct engine *engine, uint32_t line)
 {
 	const struct options *options = engine->options;
+	const struct apus_address *address = &options->feed[line];
 	struct apus_udp_config config = {.receive_buffer_bytes = 1 << 22,
 		.reuse_address = !options->is_unicast};
+	struct apus_udp *udp = &engine->feeds[line];
 	struct apus_address local;
-	int err = apus_udp_open(loop, &options->feed, &config, &engine->feed);
+	int err = apus_udp_open(loop, address, &config, udp);
 
 	if (!err && !options->is_unicast)
-		err = apus_udp_join(loop, engine->feed, &options->feed, NULL, options->interface);
+		err = apus_udp_join(loop, *udp, address, NULL, options->interface);
 	if (!err)
-		err = apus_udp_local(loop, engine->feed, &local);
+		err = apus_udp_local(loop, *udp, &local);
 	if (err)
 		return err;
-	engine->shared->engine.receive_buffer_bytes =
-		apus_udp_set_receive_buffer(loop, engine->feed, 0);
-	apus_store_release(&engine->shared->feed_port, apus_address_port(&local));
-	return engine->has_hot_sockets ? apus_udp_set_hot(loop, engine->feed, true) : 0;
+	engine->shared->engine.receive_buffer_bytes = apus_udp_set_receive_buffer(loop, *udp, 0);
+	apus_store_release(&engine->shared->feed_ports[line], apus_address_port(&local));
+	return engine->has_hot_sockets ? apus_udp_set_hot(loop, *udp, true) : 0;
 }
 
 int engine_open_feed(struct apus_loop *loop, struct engine *engine)
 {
 	struct apus_address any;
-	int err = open_feed_socket(loop, engine);
+	int err = 0;
 
+	for (uint32_t line = 0; line < engine->options->line_count && !err; line++)
+		err = open_feed_socket(loop, engine, line);
 	if (err)
 		return err;
 	apus_address_parse(&any, engine->server.any.sa_family == AF_INET6 ? "::" : "0.0.0.0");
@@ -182,9 +190,9 @@ int engine_open_feed(struct apus_loop *loop, struct engine *engine)
 }
 
 static int start_listener(struct apus_loop *loop, struct apus_set *set, struct apus_udp udp,
-	bool is_live)
+	enum feed_line line)
 {
-	struct listener init = {.udp = udp, .is_live = is_live};
+	struct listener init = {.udp = udp, .line = line};
 	int err = apus_claim_slab(loop, packet, &init.claim);
 
 	if (err)
@@ -197,9 +205,9 @@ static int start_listener(struct apus_loop *loop, struct apus_set *set, struct a
 
 int engine_start_feed(struct apus_loop *loop, struct engine *engine, struct apus_set *set)
 {
-	int err = start_listener(loop, set, engine->feed, true);
+	int err = start_listener(loop, set, engine->requests, FEED_LINE_REQUESTED);
 
-	if (!err)
-		err = start_listener(loop, set, engine->requests, false);
+	for (uint32_t line = 0; line < engine->options->line_count && !err; line++)
+		err = start_listener(loop, set, engine->feeds[line], (enum feed_line)line);
 	return err ? err : apus_set_spawn(set, recovery, NULL);
 }

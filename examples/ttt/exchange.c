@@ -46,7 +46,7 @@ static int open_feed(struct apus_loop *loop, struct exchange *exchange)
 	struct apus_address any;
 	int err;
 
-	apus_address_parse(&any, options->feed.any.sa_family == AF_INET6 ? "::" : "0.0.0.0");
+	apus_address_parse(&any, options->feed[0].any.sa_family == AF_INET6 ? "::" : "0.0.0.0");
 	err = apus_udp_open(loop, &any, &config, &exchange->feed);
 	if (!err && !options->is_unicast)
 		err = apus_udp_set_multicast(loop, exchange->feed, options->interface, 1, true);
@@ -78,10 +78,12 @@ static int open_sockets(struct apus_loop *loop, struct exchange *exchange)
 /* The client has opened its end of the feed before it connects. */
 static void find_feed(struct exchange *exchange)
 {
-	exchange->feed_address = exchange->options->feed;
-	if (exchange->options->mode == TTT_BOTH)
-		apus_address_set_port(&exchange->feed_address,
-			(uint16_t)apus_load_acquire(&exchange->shared->feed_port));
+	for (int line = 0; line < 2; line++) {
+		exchange->feed_addresses[line] = exchange->options->feed[line];
+		if (exchange->options->mode == TTT_BOTH)
+			apus_address_set_port(&exchange->feed_addresses[line], (uint16_t)
+				apus_load_acquire(&exchange->shared->feed_ports[line]));
+	}
 }
 
 /* ---- the day ------------------------------------------------------------------------------------ */
@@ -245,6 +247,15 @@ static void loop_configure(struct apus_config *config, const struct options *opt
 	config->idle = has_core ? APUS_IDLE_BUSY : APUS_IDLE_PARK;
 }
 
+static void fill_weather(struct side *side, const struct exchange *exchange)
+{
+	for (int line = 0; line < 2; line++) {
+		side->line_lost[line] = exchange->weather[line].lost;
+		side->line_doubled[line] = exchange->weather[line].doubled;
+		side->line_delayed[line] = exchange->weather[line].delayed;
+	}
+}
+
 static void fill_side(struct side *side, const struct market *market,
 	const struct options *options)
 {
@@ -270,6 +281,9 @@ static int run(const struct options *options, struct shared *shared, struct exch
 	exchange->latency = &shared->exchange.latency;
 	exchange->has_hot_sockets = has_core;
 	exchange->answer_next = 1;
+	for (unsigned int line = 0; line < 2; line++)
+		weather_init(&exchange->weather[line], &options->weather[line],
+			options->seed * 2 + line);
 	publisher_init(&exchange->publisher, &market->feed, EXCHANGE_SESSION, 0);
 	apus_world_init(&world);
 	err = apus_put(&world, exchange, exchange);
@@ -279,6 +293,7 @@ static int run(const struct options *options, struct shared *shared, struct exch
 		loop_configure(&config, options, &world, has_core);
 		err = (int)apus_main(&config, exchange_root, NULL);
 		fill_side(&shared->exchange, market, options);
+		fill_weather(&shared->exchange, exchange);
 	}
 	apus_world_deinit(&world);
 	return err;

@@ -18,6 +18,7 @@
 #include "publisher.h"
 #include "session.h"
 #include "side.h"
+#include "weather.h"
 
 #include <apus/loop.h>
 
@@ -34,7 +35,8 @@ struct exchange {
 	struct apus_listener listener;
 	struct apus_tcp tcp;
 	struct apus_udp feed, requests;
-	struct apus_address feed_address;
+	struct apus_address feed_addresses[2];
+	struct weather weather[2];       /* of line A and B */
 	struct apus_event logged_in, client_gone;
 	uint64_t answer_next;            /* cursor on the tape of answers */
 	int64_t *published_ns;           /* by locate: when a packet with a message of it left */
@@ -54,7 +56,7 @@ int exchange_run(const struct options *options, struct shared *shared);
 /* Sends what is new on the tapes: the answers to the client, and packets of the feed. */
 void exchange_publish(struct apus_cx *cx, struct exchange *exchange);
 
-/* Sends one packet of the feed, unless it is its turn to be lost. */
+/* Sends one packet of the feed on every line, unless it is its turn to be lost. */
 void exchange_send_packet(struct apus_cx *cx, struct exchange *exchange, const uint8_t *bytes,
 	size_t size);
 

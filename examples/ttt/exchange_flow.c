@@ -18,24 +18,38 @@ static void stamp_symbols(struct apus_cx *cx, struct exchange *exchange, const u
 		exchange->published_ns[wire_get16(message + 1)] = now_ns;
 }
 
+/* A line, as the weather is given it: what it lets through leaves here. */
+struct line {
+	struct apus_cx *cx;
+	struct exchange *exchange;
+	const struct apus_address *address;
+};
+
+static void send_on_line(void *context, const uint8_t *bytes, size_t size)
+{
+	const struct line *line = context;
+	int64_t sent = apus_udp_try_send(line->cx->loop, line->exchange->feed, bytes, size,
+		line->address);
+
+	/* As with a full switch: the packet is lost, and will be asked for. */
+	line->exchange->shared->exchange.packets_refused += sent < 0;
+}
+
 void exchange_send_packet(struct apus_cx *cx, struct exchange *exchange, const uint8_t *bytes,
 	size_t size)
 {
 	struct side *side = &exchange->shared->exchange;
 	uint32_t every = exchange->options->drop_every;
-	int64_t sent;
 
 	side->packets++;
 	if (every != 0 && side->packets % every == 0) {
 		side->packets_dropped++;
 		return;
 	}
-	sent = apus_udp_try_send(cx->loop, exchange->feed, bytes, size, &exchange->feed_address);
-	/* As with a full switch: the packet is lost, and will be asked for. */
-	if (sent < 0)
-		side->packets_refused++;
-	else
-		stamp_symbols(cx, exchange, bytes, size);
+	for (uint32_t n = 0; n < exchange->options->line_count; n++)
+		weather_pass(&exchange->weather[n], bytes, size, send_on_line, &(struct line){
+			cx, exchange, &exchange->feed_addresses[n]});
+	stamp_symbols(cx, exchange, bytes, size);
 }
 
 static void send_answers(struct apus_cx *cx, struct exchange *exchange,

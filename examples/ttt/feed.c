@@ -3,6 +3,20 @@
 
 #include <stdlib.h>
 
+/* Before its first message, with nothing kept. */
+static void begin_session(struct feed *feed)
+{
+	for (uint32_t at = 0; at < feed->config.early_limit; at++)
+		feed->early[at].end = 0;
+	feed->early_count = 0;
+	feed->next = feed->high = 1;
+	feed->end = 0;
+	feed->gap_ns = feed->request_ns = APUS_NEVER;
+	feed->tries = 0;
+	for (int line = 0; line < FEED_LINES; line++)
+		feed->counts.lines[line].next = 1;
+}
+
 int feed_init(struct feed *feed, const struct feed_config *config)
 {
 	size_t bytes = (size_t)config->early_limit * sizeof(*feed->early);
@@ -10,18 +24,15 @@ int feed_init(struct feed *feed, const struct feed_config *config)
 	memset(feed, 0, sizeof(*feed));
 	if (config->early_limit == 0 || config->request_limit == 0 || config->timeout_ns <= 0 ||
 	    config->request_limit > MOLD_COUNT_MAX || config->patience_ns < 0 ||
-	    config->jump_limit == 0)
+	    config->jump_limit == 0 || config->silence_ns < 0)
 		return -EINVAL;
 	feed->early = malloc(bytes);
 	if (feed->early == NULL)
 		return -ENOMEM;
 	memset(feed->early, 0xff, bytes); /* so that no page faults later */
-	for (uint32_t at = 0; at < config->early_limit; at++)
-		feed->early[at].end = 0;
 	feed->config = *config;
 	feed->session_is_known = config->session[0] != ' ';
-	feed->next = feed->high = 1;
-	feed->gap_ns = feed->request_ns = APUS_NEVER;
+	begin_session(feed);
 	return 0;
 }
 
@@ -33,13 +44,53 @@ void feed_deinit(struct feed *feed)
 
 /* ---- packets in ------------------------------------------------------------------------ */
 
-static bool session_matches(struct feed *feed, const struct mold_header *header)
+static bool is_our_session(const struct feed *feed, const struct mold_header *header)
 {
-	if (!feed->session_is_known) {
-		memcpy(feed->config.session, header->session, MOLD_SESSION_SIZE);
-		feed->session_is_known = true;
-	}
 	return memcmp(feed->config.session, header->session, MOLD_SESSION_SIZE) == 0;
+}
+
+/* A new one is believed at first, and where the one that we know has been silent for so long. */
+static bool may_adopt(const struct feed *feed, int64_t now_ns)
+{
+	if (!feed->session_is_known)
+		return true;
+	return feed->config.silence_ns != 0 &&
+		now_ns - feed->heard_ns >= feed->config.silence_ns;
+}
+
+static void adopt_session(struct feed *feed, const struct mold_header *header)
+{
+	feed->counts.resets += feed->session_is_known;
+	memcpy(feed->config.session, header->session, MOLD_SESSION_SIZE);
+	feed->session_is_known = true;
+	begin_session(feed);
+}
+
+/* What this line alone would have lost; one that comes late has been counted as lost. */
+static void follow_line(struct feed_line_counts *line, uint64_t first, uint64_t end)
+{
+	if (first > line->next) {
+		line->gaps++;
+		line->missing += first - line->next;
+	}
+	if (end > line->next)
+		line->next = end;
+}
+
+static enum feed_verdict check_messages(const struct feed *feed, const uint8_t *packet,
+	size_t size)
+{
+	size_t length, offset = MOLD_HEADER_SIZE;
+	const uint8_t *message;
+	int err;
+
+	while ((message = mold_next(packet, size, &offset, &length)) != NULL) {
+		err = feed->config.check(message, length);
+		if (apus_unlikely(err != 0))
+			return err == -EMSGSIZE ? FEED_BAD_LENGTH :
+				err == -EBADMSG ? FEED_BAD_TYPE : FEED_BAD_FIELD;
+	}
+	return FEED_READY;
 }
 
 /* The gap's clock starts where it was seen first. */
@@ -62,7 +113,7 @@ static enum feed_verdict keep_early(struct feed *feed, const uint8_t *packet, si
 		else if (feed->early[at].first <= first && feed->early[at].end >= end)
 			return FEED_DUPLICATE;
 	}
-	if (slot == NULL || size > sizeof(slot->bytes))
+	if (slot == NULL)
 		return FEED_FULL;
 	slot->first = first;
 	slot->end = end;
@@ -87,18 +138,46 @@ static void take_from(struct feed *feed, const uint8_t *packet, size_t size, uin
 		mold_next(packet, size, &feed->packet_offset, &length);
 }
 
-static enum feed_verdict judge(struct feed *feed, const uint8_t *packet, size_t size)
+/* Why a packet is refused, or FEED_READY.  Nothing changes by it. */
+static enum feed_verdict find_fault(const struct feed *feed, const uint8_t *packet, size_t size,
+	struct mold_header *header, int64_t now_ns)
+{
+	uint64_t next = feed->next, end;
+	int err = mold_check(packet, size, header);
+
+	if (apus_unlikely(err != 0))
+		return err == -EBADMSG ? FEED_BAD_NUMBER :
+			err == -E2BIG ? FEED_OVERSIZED : FEED_TRUNCATED;
+	if (apus_unlikely(size > MOLD_PACKET_MAX))
+		return FEED_OVERSIZED;
+	if (apus_unlikely(!is_our_session(feed, header))) {
+		if (!may_adopt(feed, now_ns))
+			return FEED_STRANGER;
+		next = 1;
+	}
+	end = header->sequence + mold_message_count(header);
+	if (end > next && end - next > feed->config.jump_limit)
+		return FEED_FAR;
+	/* Duplicates are as good as checked. */
+	if (feed->config.check == NULL || end <= next || mold_message_count(header) == 0)
+		return FEED_READY;
+	return check_messages(feed, packet, size);
+}
+
+static enum feed_verdict judge(struct feed *feed, enum feed_line line, const uint8_t *packet,
+	size_t size, int64_t now_ns)
 {
 	struct mold_header header;
+	enum feed_verdict fault = find_fault(feed, packet, size, &header, now_ns);
 	uint64_t end;
 
-	if (mold_check(packet, size, &header) != 0)
-		return FEED_MALFORMED;
-	if (!session_matches(feed, &header))
-		return FEED_STRANGER;
+	if (fault != FEED_READY)
+		return fault;
+	if (apus_unlikely(!is_our_session(feed, &header)))
+		adopt_session(feed, &header);
 	end = header.sequence + mold_message_count(&header);
-	if (end > feed->next && end - feed->next > feed->config.jump_limit)
-		return FEED_FAR;
+	feed->heard_ns = now_ns;
+	follow_line(&feed->counts.lines[line], header.sequence, end);
 	if (end > feed->high)
 		feed->high = end;
 	if (header.count == MOLD_END_OF_SESSION) {
@@ -115,18 +194,55 @@ static enum feed_verdict judge(struct feed *feed, const uint8_t *packet, size_t 
 	return FEED_READY;
 }
 
-enum feed_verdict feed_offer(struct feed *feed, const uint8_t *packet, size_t size,
-	int64_t now_ns)
+static void count(struct feed *feed, enum feed_line line, enum feed_verdict verdict)
+{
+	feed->counts.packets++;
+	feed->counts.verdicts[verdict]++;
+	feed->counts.lines[line].packets++;
+	feed->counts.lines[line].verdicts[verdict]++;
+}
+
+void feed_refuse(struct feed *feed, enum feed_line line, enum feed_verdict verdict)
+{
+	APUS_DEBUG_ASSERT(verdict >= FEED_REFUSED);
+	count(feed, line, verdict);
+}
+
+enum feed_verdict feed_offer(struct feed *feed, enum feed_line line, const uint8_t *packet,
+	size_t size, int64_t now_ns)
 {
 	enum feed_verdict verdict;
 
 	APUS_DEBUG_ASSERT(feed->packet == NULL);
-	verdict = judge(feed, packet, size);
-	feed->counts.packets++;
-	feed->counts.verdicts[verdict]++;
+	verdict = judge(feed, line, packet, size, now_ns);
+	count(feed, line, verdict);
 	if (verdict != FEED_READY)
 		notice_gap(feed, now_ns);
 	return verdict;
+}
+
+uint64_t feed_refused_count(const uint64_t verdicts[FEED_VERDICTS])
+{
+	uint64_t refused = 0;
+
+	for (int verdict = FEED_REFUSED; verdict < FEED_VERDICTS; verdict++)
+		refused += verdicts[verdict];
+	return refused;
+}
+
+const char *feed_verdict_name(enum feed_verdict verdict)
+{
+	static const char *const names[FEED_VERDICTS] = {
+		[FEED_READY] = "in sequence", [FEED_EARLY] = "early", [FEED_FULL] = "buffer full",
+		[FEED_DUPLICATE] = "duplicate", [FEED_IDLE] = "heartbeat",
+		[FEED_END] = "end of session", [FEED_TRUNCATED] = "truncated",
+		[FEED_OVERSIZED] = "oversized", [FEED_BAD_NUMBER] = "impossible number",
+		[FEED_STRANGER] = "wrong session", [FEED_FAR] = "out of range",
+		[FEED_BAD_LENGTH] = "wrong length", [FEED_BAD_TYPE] = "wrong type",
+		[FEED_BAD_FIELD] = "wrong field",
+	};
+
+	return names[verdict];
 }
 
 /* ---- messages out ------------------------------------------------------------------------ */

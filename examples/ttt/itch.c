@@ -47,6 +47,11 @@ static bool side_is_known(char side)
 	return side == 'B' || side == 'S';
 }
 
+static bool flag_is_known(char flag)
+{
+	return flag == 'Y' || flag == 'N';
+}
+
 /* ---- decode ------------------------------------------------------------ */
 
 static int decode_directory(const uint8_t *at, struct itch_message *message)
@@ -78,7 +83,7 @@ static int decode_order(const uint8_t *at, struct itch_message *message)
 	message->shares = wire_get32(at + 9);
 	memcpy(message->stock, at + 13, 8);
 	message->price = wire_get32(at + 21);
-	return side_is_known(message->side) ? 0 : -EBADMSG;
+	return side_is_known(message->side) ? 0 : -ERANGE;
 }
 
 static int decode_attributed(const uint8_t *at, struct itch_message *message)
@@ -106,7 +111,7 @@ static int decode_executed_price(const uint8_t *at, struct itch_message *message
 	decode_executed(at, message);
 	message->printable = (char)at[20];
 	message->price = wire_get32(at + 21);
-	return message->printable == 'Y' || message->printable == 'N' ? 0 : -EBADMSG;
+	return flag_is_known(message->printable) ? 0 : -ERANGE;
 }
 
 static int decode_cancel(const uint8_t *at, struct itch_message *message)
@@ -159,7 +164,8 @@ static int decode_body(const uint8_t *at, struct itch_message *message)
 	return -ENOMSG;
 }
 
-int itch_decode(const uint8_t *bytes, size_t size, struct itch_message *message)
+/* The type exists, and the length is its own. */
+static int check_size(const uint8_t *bytes, size_t size)
 {
 	size_t expected;
 
@@ -168,8 +174,32 @@ int itch_decode(const uint8_t *bytes, size_t size, struct itch_message *message)
 	expected = itch_size((char)bytes[0]);
 	if (expected == 0)
 		return -EBADMSG;
-	if (size != expected)
-		return -EMSGSIZE;
+	return size == expected ? 0 : -EMSGSIZE;
+}
+
+int itch_check(const uint8_t *bytes, size_t size)
+{
+	int err = check_size(bytes, size);
+
+	if (err)
+		return err;
+	switch (bytes[0]) {
+	case ITCH_ADD:
+	case ITCH_ADD_ATTRIBUTED:
+	case ITCH_TRADE:
+		return side_is_known((char)bytes[ITCH_BODY + 8]) ? 0 : -ERANGE;
+	case ITCH_EXECUTED_PRICE:
+		return flag_is_known((char)bytes[ITCH_BODY + 20]) ? 0 : -ERANGE;
+	}
+	return 0;
+}
+
+int itch_decode(const uint8_t *bytes, size_t size, struct itch_message *message)
+{
+	int err = check_size(bytes, size);
+
+	if (err)
+		return err;
 	message->type = (char)bytes[0];
 	message->locate = wire_get16(bytes + 1);
 	message->tracking = wire_get16(bytes + 3);

@@ -2,7 +2,7 @@
  * itch.h - NASDAQ TotalView-ITCH 5.0: the ten messages this program speaks.
  *
  *   Units      prices in 1/10000 dollar, timestamps in nanoseconds since midnight.
- *   Errors     -EMSGSIZE: not the length of its type; -EBADMSG: no such type, or a
+ *   Errors     -EMSGSIZE: not the length of its type; -EBADMSG: no such type; -ERANGE: a
  *              field that cannot be; -ENOMSG: a good message of a type not used here.
  *   Ownership  the caller's buffers; nothing is kept.
  *   Cost       decode reads each field once and never beyond size.
@@ -70,10 +70,13 @@ struct itch_message {
 /* The length of a message of this type on the wire; 0: no such type. */
 size_t itch_size(char type);
 
+/* What decode would answer, -ENOMSG as 0, without the decoding. */
+int itch_check(const uint8_t *bytes, size_t size);
+
 /* Fields that the type does not carry are left as they were. */
 int itch_decode(const uint8_t *bytes, size_t size, struct itch_message *message);
 
-/* The length written, or -EMSGSIZE (it does not fit) or -EBADMSG. */
+/* The length written, or -EMSGSIZE (it does not fit), -EBADMSG or -ERANGE. */
 int itch_encode(const struct itch_message *message, uint8_t *bytes, size_t size);
 
 #endif

@@ -1,4 +1,5 @@
 /* options.c - reads the command line. */
+#define _GNU_SOURCE
 #include "options.h"
 
 #include "book.h"
@@ -20,7 +21,10 @@ static const char help[] =
 	"      --seed N           of the order flow (1)\n"
 	"      --symbols N        1 to 4096 (200)\n"
 	"      --order-rate N     new orders a second at most (10000)\n"
-	"      --drop-every N     the exchange loses every Nth packet (0: none)\n"
+	"      --lines N          of the feed: 1, or 2 that carry the same (2)\n"
+	"      --drop-every N     the exchange loses every Nth packet, on both lines (0: none)\n"
+	"      --line-a WEATHER   loss=N,double=N,reorder=N: one packet in N, at random\n"
+	"      --line-b WEATHER   the same of the other line\n"
 	"      --unicast          the feed to one address instead of a multicast group\n"
 	"      --interface NAME   of the multicast (127.0.0.1)\n"
 	"      --backend NAME     auto, epoll ... (auto)\n"
@@ -28,6 +32,7 @@ static const char help[] =
 	"      --exchange-cpu N   pins the exchange (the first core allowed; -1: none)\n"
 	"      --engine-cpu N     pins the engine (the second core allowed; -1: none)\n"
 	"      --feed ADDR:PORT   with a subcommand (239.192.7.1:31001, unicast 127.0.0.1:31001)\n"
+	"      --feed-b ADDR:PORT line B (239.192.7.2:31004, unicast 127.0.0.1:31004)\n"
 	"      --orders ADDR:PORT with a subcommand (127.0.0.1:31002)\n"
 	"      --requests ADDR:PORT  with a subcommand (127.0.0.1:31003)\n"
 	"      --progress         a line every second, also where stderr is no terminal\n"
@@ -37,7 +42,7 @@ static const char help[] =
 
 enum {
 	OPT_SECONDS = 256, OPT_RATE, OPT_SEED, OPT_SYMBOLS, OPT_ORDER_RATE, OPT_DROP_EVERY,
-	OPT_UNICAST, OPT_INTERFACE, OPT_BACKEND, OPT_CPU, OPT_EXCHANGE_CPU, OPT_ENGINE_CPU,
+	OPT_LINES, OPT_LINE_A, OPT_LINE_B, OPT_FEED_B, OPT_UNICAST, OPT_INTERFACE, OPT_BACKEND, OPT_CPU, OPT_EXCHANGE_CPU, OPT_ENGINE_CPU,
 	OPT_FEED, OPT_ORDERS, OPT_REQUESTS, OPT_PROGRESS, OPT_EVERY_SECOND, OPT_JSON, OPT_HELP,
 };
 
@@ -48,6 +53,10 @@ static const struct option table[] = {
 	{"symbols", required_argument, NULL, OPT_SYMBOLS},
 	{"order-rate", required_argument, NULL, OPT_ORDER_RATE},
 	{"drop-every", required_argument, NULL, OPT_DROP_EVERY},
+	{"lines", required_argument, NULL, OPT_LINES},
+	{"line-a", required_argument, NULL, OPT_LINE_A},
+	{"line-b", required_argument, NULL, OPT_LINE_B},
+	{"feed-b", required_argument, NULL, OPT_FEED_B},
 	{"unicast", no_argument, NULL, OPT_UNICAST},
 	{"interface", required_argument, NULL, OPT_INTERFACE},
 	{"backend", required_argument, NULL, OPT_BACKEND},
@@ -137,11 +146,31 @@ static int read_backend(const char *text, enum apus_io_kind *backend)
 	return complain("no such backend", text);
 }
 
+/* As loss=100,double=50,reorder=20, in any order, each of them or not. */
+static int read_weather(char *text, struct weather_config *weather)
+{
+	static char loss[] = "loss", doubles[] = "double", reorder[] = "reorder";
+	static char *const names[] = {loss, doubles, reorder, NULL};
+	uint32_t *const values[] = {&weather->loss, &weather->doubles, &weather->delays};
+	char *value;
+
+	while (*text != '\0') {
+		char *start = text;
+		int which = getsubopt(&text, names, &value);
+
+		if (which < 0 || value == NULL)
+			return complain("not the weather of a line", start);
+		if (read_u32(value, 0, UINT32_MAX, values[which]))
+			return -EINVAL;
+	}
+	return 0;
+}
+
 static void set_defaults(struct options *options)
 {
 	*options = (struct options){
 		.duration_ns = 5 * APUS_SEC, .rate = 20000, .seed = 1, .symbol_count = 200,
-		.order_rate = 10000, .exchange_cpu = -2, .engine_cpu = -2, .interface = "127.0.0.1",
+		.order_rate = 10000, .line_count = 2, .exchange_cpu = -2, .engine_cpu = -2, .interface = "127.0.0.1",
 	};
 	apus_address_parse(&options->orders, "127.0.0.1:31002");
 	apus_address_parse(&options->requests, "127.0.0.1:31003");
@@ -162,6 +191,12 @@ static int take(struct options *options, int name, char *text)
 		return read_u32(text, 1, 1000000, &options->order_rate);
 	case OPT_DROP_EVERY:
 		return read_u32(text, 0, UINT32_MAX, &options->drop_every);
+	case OPT_LINES:
+		return read_u32(text, 1, 2, &options->line_count);
+	case OPT_LINE_A:
+		return read_weather(text, &options->weather[0]);
+	case OPT_LINE_B:
+		return read_weather(text, &options->weather[1]);
 	case OPT_UNICAST:
 		options->is_unicast = true;
 		return 0;
@@ -181,7 +216,9 @@ static int take(struct options *options, int name, char *text)
 	case OPT_ENGINE_CPU:
 		return read_cpu(text, &options->engine_cpu);
 	case OPT_FEED:
-		return read_address(text, &options->feed);
+		return read_address(text, &options->feed[0]);
+	case OPT_FEED_B:
+		return read_address(text, &options->feed[1]);
 	case OPT_ORDERS:
 		return read_address(text, &options->orders);
 	case OPT_REQUESTS:
@@ -206,12 +243,19 @@ static int take(struct options *options, int name, char *text)
 /* Two processes that start together agree on free ports by themselves. */
 static void choose_ports(struct options *options)
 {
-	if (options->feed.bytes == 0)
-		apus_address_parse(&options->feed, options->is_unicast ? "127.0.0.1:31001" :
-			"239.192.7.1:31001");
+	static const char *const defaults[2][2] = {
+		{"239.192.7.1:31001", "239.192.7.2:31004"}, {"127.0.0.1:31001", "127.0.0.1:31004"},
+	};
+
+	for (int line = 0; line < 2; line++) {
+		if (options->feed[line].bytes == 0)
+			apus_address_parse(&options->feed[line],
+				defaults[options->is_unicast][line]);
+		if (options->mode == TTT_BOTH)
+			apus_address_set_port(&options->feed[line], 0);
+	}
 	if (options->mode != TTT_BOTH)
 		return;
-	apus_address_set_port(&options->feed, 0);
 	apus_address_set_port(&options->orders, 0);
 	apus_address_set_port(&options->requests, 0);
 }

@@ -7,6 +7,8 @@
 #ifndef TTT_OPTIONS_H
 #define TTT_OPTIONS_H
 
+#include "weather.h"
+
 #include <apus/io.h>
 #include <apus/net.h>
 
@@ -19,6 +21,8 @@ struct options {
 	uint64_t seed;
 	uint32_t symbol_count;
 	uint32_t drop_every;      /* the exchange loses one packet in so many; 0: none */
+	uint32_t line_count;      /* of the feed: A, or A and B */
+	struct weather_config weather[2]; /* of line A and B */
 	uint32_t order_rate;      /* new orders a second at most */
 	bool is_unicast;
 	bool is_json;
@@ -26,7 +30,7 @@ struct options {
 	bool has_reports;         /* the engine's whole report a second */
 	enum apus_io_kind backend;
 	int exchange_cpu, engine_cpu; /* -1: not pinned */
-	struct apus_address feed;     /* where the feed goes to: a group, or the engine */
+	struct apus_address feed[2];  /* where the lines go to: groups, or the engine */
 	struct apus_address orders;   /* where the exchange listens */
 	struct apus_address requests; /* its retransmission server */
 	const char *interface;        /* of the multicast */

@@ -66,7 +66,7 @@ static int decode_enter(const uint8_t *bytes, struct ouch_request *request)
 	request->minimum_shares = wire_get32(bytes + 43);
 	request->cross = (char)bytes[47];
 	request->customer = (char)bytes[48];
-	return side_is_known(request->side) ? 0 : -EBADMSG;
+	return side_is_known(request->side) ? 0 : -ERANGE;
 }
 
 static int decode_replace(const uint8_t *bytes, struct ouch_request *request)
@@ -173,7 +173,7 @@ static int decode_order(const uint8_t *bytes, struct ouch_answer *answer)
 	answer->state = (char)bytes[64];
 	if (answer->state != 'L' && answer->state != 'D')
 		return -EBADMSG;
-	return side_is_known(answer->side) ? 0 : -EBADMSG;
+	return side_is_known(answer->side) ? 0 : -ERANGE;
 }
 
 static int decode_replaced(const uint8_t *bytes, struct ouch_answer *answer)

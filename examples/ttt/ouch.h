@@ -3,7 +3,7 @@
  *
  *   Units      prices in 1/10000 dollar, timestamps in nanoseconds since midnight,
  *              time in force in seconds (0: immediate or cancel).
- *   Errors     -EMSGSIZE: not the length of its type; -EBADMSG: no such type, or a
+ *   Errors     -EMSGSIZE: not the length of its type; -EBADMSG: no such type; -ERANGE: a
  *              field that cannot be.
  *   Ownership  the caller's buffers; nothing is kept.
  *   Cost       decode reads each field once and never beyond size.
@@ -84,7 +84,7 @@ size_t ouch_answer_size(char type);
 int ouch_decode_request(const uint8_t *bytes, size_t size, struct ouch_request *request);
 int ouch_decode_answer(const uint8_t *bytes, size_t size, struct ouch_answer *answer);
 
-/* The length written, or -EMSGSIZE (it does not fit) or -EBADMSG. */
+/* The length written, or -EMSGSIZE (it does not fit), -EBADMSG or -ERANGE. */
 int ouch_encode_request(const struct ouch_request *request, uint8_t *bytes, size_t size);
 int ouch_encode_answer(const struct ouch_answer *answer, uint8_t *bytes, size_t size);
 

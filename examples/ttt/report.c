@@ -101,11 +101,29 @@ static void print_table(const struct shared *shared, const struct options *optio
 #undef ROW
 }
 
+/* Each line of the feed by itself: what it brought first, and what it alone would have lost. */
+static void print_lines(const struct side *engine, const struct options *options, FILE *out)
+{
+	for (uint32_t n = 0; n < options->line_count; n++) {
+		const struct feed_line_counts *line = &engine->feed.lines[n];
+
+		fprintf(out, "line %c: %" PRIu64 " packets, %" PRIu64 " of them first, %" PRIu64
+			" second; %" PRIu64 " gaps of its own, %" PRIu64 " messages in them\n",
+			"AB"[n], line->packets, line->verdicts[FEED_READY] +
+			line->verdicts[FEED_EARLY], line->verdicts[FEED_DUPLICATE], line->gaps,
+			line->missing);
+	}
+}
+
 static void print_feed(const struct shared *shared, const struct options *options, FILE *out)
 {
 	const struct side *exchange = &shared->exchange, *engine = &shared->engine;
 
 	fputc('\n', out);
+	for (uint32_t n = 0; options->mode != TTT_ENGINE && n < options->line_count; n++)
+		fprintf(out, "exchange: line %c lost %" PRIu64 ", doubled %" PRIu64
+			", re-ordered %" PRIu64 "\n", "AB"[n], exchange->line_lost[n],
+			exchange->line_doubled[n], exchange->line_delayed[n]);
 	if (options->mode != TTT_ENGINE)
 		fprintf(out, "exchange: %" PRIu64 " packets lost on purpose, %" PRIu64
 			" by a full send buffer; %" PRIu64 " requests answered\n",
@@ -117,6 +135,7 @@ static void print_feed(const struct shared *shared, const struct options *option
 		" gaps, %" PRIu64 " requests, %" PRIu64 " of them again, %" PRIu64
 		" messages given up\n", engine->receive_buffer_bytes, engine->kernel_drops,
 		engine->feed.gaps, engine->feed.requests, engine->feed.retries, engine->feed.lost);
+	print_lines(engine, options, out);
 	fprintf(out, "engine: %" PRIu64 " orders held back by the rate limit, %" PRIu64
 		" timed out, %" PRIu64 " replacements void\n", engine->throttled,
 		engine->timed_out, engine->voided);
@@ -177,6 +196,12 @@ void report_json(const struct shared *shared, const struct options *options, boo
 		",\"orders_replaced\":%" PRIu64, side->packets, side->messages, side->orders.entered,
 		side->orders.accepted, side->orders.rejected, side->orders.executed,
 		side->orders.canceled, side->orders.replaced);
+	fprintf(out, ",\"line_a_first\":%" PRIu64 ",\"line_b_first\":%" PRIu64
+		",\"line_a_gaps\":%" PRIu64 ",\"line_b_gaps\":%" PRIu64
+		",\"line_a_lost\":%" PRIu64 ",\"line_b_lost\":%" PRIu64,
+		engine->feed.lines[0].verdicts[FEED_READY],
+		engine->feed.lines[1].verdicts[FEED_READY], engine->feed.lines[0].gaps,
+		engine->feed.lines[1].gaps, exchange->line_lost[0], exchange->line_lost[1]);
 	fprintf(out, ",\"shares_bought\":%" PRIu64 ",\"shares_sold\":%" PRIu64 ",\"gaps\":%" PRIu64
 		",\"requests\":%" PRIu64 ",\"messages_lost\":%" PRIu64 ",\"packets_dropped\":%" PRIu64
 		",\"receive_buffer_bytes\":%d", side->orders.shares_bought, side->orders.shares_sold,

@@ -29,7 +29,8 @@ struct side {
 	struct apus_histogram latency;
 
 	/* The exchange's. */
-	uint64_t packets_dropped;     /* on purpose */
+	uint64_t packets_dropped;     /* on purpose, on every line */
+	uint64_t line_lost[2], line_doubled[2], line_delayed[2]; /* by the weather */
 	uint64_t packets_refused;     /* by a full send buffer */
 	uint64_t requests_answered;
 
@@ -42,7 +43,7 @@ struct side {
 
 struct shared {
 	/* Ports, 0 until they are known. */
-	uint32_t feed_port, order_port, request_port;
+	uint32_t feed_ports[2], order_port, request_port;
 	uint32_t is_stopping;         /* the parent's word, before it signals either */
 	struct side exchange, engine;
 };

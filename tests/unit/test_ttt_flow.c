@@ -3,344 +3,15 @@
  * packets between them are lost, doubled and re-ordered as a seed says, on a clock of our
  * own, and in the end books, counts and positions agree.
  */
-#include "../../examples/ttt/desk.h"
-#include "../../examples/ttt/market.h"
 #include "../../examples/ttt/pace.h"
-#include "../../examples/ttt/publisher.h"
-#include "../../examples/ttt/session.h"
 
-#include "test.h"
-
-enum { SYMBOLS = 40, STEP_NS = 20000 };
-
-#define SESSION "TTTSESSION"
-
-static const struct market_config market_config = {
-	.seed = 1, .symbol_count = SYMBOLS, .order_limit = 1 << 13, .token_limit = 1 << 14,
-	.tape_count = 1 << 15,
-};
-
-static const struct desk_config desk_config = {
-	.symbol_count = SYMBOLS,
-	.order_limit = 1 << 13,
-	.feed = {
-		.session = SESSION, .early_limit = 64, .request_limit = 256, .retry_limit = 8,
-		.jump_limit = 1 << 20, .patience_ns = 0, .timeout_ns = APUS_MSEC,
-	},
-	.gateway = {
-		.symbol_count = SYMBOLS, .order_limit = 256, .rate = 5000, .burst = 20,
-		.timeout_ns = 20 * APUS_MSEC, .firm = "APUS",
-	},
-	.strategy = {
-		.symbol_count = SYMBOLS, .ratio = 2, .spread_max = 5 * MARKET_TICK, .lot = 100,
-		.position_limit = 500, .quiet_ns = APUS_MSEC, .rest_every = 2,
-	},
-};
-
-/* ---- the two of them, and what is between ------------------------------------------------ */
-
-struct weather {
-	uint32_t loss, doubles, delays;  /* one packet in so many; 0: none */
-	uint32_t lost_answers;           /* of the retransmission server */
-	bool is_server_dead;
-};
-
-struct delayed {
-	size_t size;
-	uint8_t bytes[MOLD_PACKET_MAX];
-};
-
-struct twosome {
-	struct market market;
-	struct publisher publisher;
-	struct desk desk;
-	struct session client, server;
-	struct soup_stream to_client, to_server;
-	struct rng rng;
-	struct weather weather;
-	struct delayed delayed[4];
-	uint64_t answer_cursor;
-	int64_t now_ns;
-	uint64_t sent, dropped;
-	uint64_t (*on_order)(struct twosome *);
-};
-
-static struct twosome *twosome_open(uint64_t seed, struct weather weather,
-	const struct desk_config *config)
-{
-	struct twosome *two = calloc(1, sizeof(*two));
-	struct market_config market = market_config;
-
-	ck_assert_ptr_nonnull(two);
-	market.seed = seed;
-	two->rng.state = ~seed;
-	two->weather = weather;
-	two->now_ns = APUS_SEC;
-	ck_assert_int_eq(market_init(&two->market, &market), 0);
-	ck_assert_int_eq(desk_init(&two->desk, config), 0);
-	publisher_init(&two->publisher, &two->market.feed, SESSION, two->now_ns);
-	session_init(&two->client, SESSION_CLIENT, two->now_ns);
-	session_init(&two->server, SESSION_SERVER, two->now_ns);
-	two->answer_cursor = 1;
-	return two;
-}
-
-static void twosome_close(struct twosome *two)
-{
-	desk_deinit(&two->desk);
-	market_deinit(&two->market);
-	free(two);
-}
-
-/* One in count, and never when count is 0. */
-static bool chance(struct twosome *two, uint32_t count)
-{
-	return count != 0 && rng_one_in(&two->rng, count);
-}
-
-static void put(struct soup_stream *stream, const uint8_t *bytes, size_t size)
-{
-	size_t room;
-	uint8_t *at = soup_stream_space(stream, &room);
-
-	ck_assert_uint_ge(room, size);
-	memcpy(at, bytes, size);
-	soup_stream_add(stream, size);
-}
-
-/* What the server hears: orders, a login, the logout. */
-static void serve(struct twosome *two)
-{
-	struct soup_packet packet;
-	struct soup_login login;
-	uint8_t bytes[64];
-
-	while (soup_stream_next(&two->to_server, &packet) == 1)
-		switch (session_receive(&two->server, &packet, two->now_ns, &login)) {
-		case SESSION_LOGIN:
-			put(&two->to_client, bytes, session_accept(&two->server, SESSION, 1, bytes,
-				two->now_ns));
-			break;
-		case SESSION_DATA:
-			market_request(&two->market, packet.body, packet.body_size, two->now_ns);
-			break;
-		case SESSION_LOGOUT:
-		case SESSION_NONE:
-			break;
-		default:
-			ck_abort_msg("the server does not understand the client");
-		}
-}
-
-static void hear(struct twosome *two)
-{
-	struct soup_packet packet;
-
-	while (soup_stream_next(&two->to_client, &packet) == 1)
-		switch (session_receive(&two->client, &packet, two->now_ns, NULL)) {
-		case SESSION_ACCEPTED:
-			two->desk.is_trading = true;
-			break;
-		case SESSION_DATA:
-			gateway_answer(&two->desk.gateway, packet.body, packet.body_size);
-			break;
-		case SESSION_NONE:
-			break;
-		default:
-			ck_abort_msg("the client does not understand the server");
-		}
-}
-
-/* The TCP connection: all that is on its way arrives, in order. */
-static void connection(struct twosome *two)
-{
-	size_t size;
-	const uint8_t *bytes;
-
-	serve(two);
-	while (two->server.state == SESSION_UP &&
-	       (bytes = tape_at(&two->market.answers, two->answer_cursor, &size)) != NULL) {
-		put(&two->to_client, bytes, size);
-		two->answer_cursor++;
-		hear(two);
-	}
-	hear(two);
-}
-
-static void send_orders(struct twosome *two)
-{
-	uint8_t bytes[GATEWAY_PACKET_MAX];
-	int length;
-
-	while ((length = desk_order(&two->desk, two->now_ns, bytes)) > 0) {
-		/* Nobody trades on books that something is missing from. */
-		ck_assert(feed_is_current(&two->desk.feed));
-		put(&two->to_server, bytes, (size_t)length);
-		/* At times the market moves on before the order is there. */
-		if (!chance(two, 3))
-			serve(two);
-	}
-}
-
-static void deliver(struct twosome *two, const uint8_t *bytes, size_t size)
-{
-	desk_packet(&two->desk, bytes, size, two->now_ns);
-	send_orders(two);
-}
-
-static void recover(struct twosome *two)
-{
-	uint8_t request[MOLD_HEADER_SIZE], answer[MOLD_PACKET_MAX];
-
-	while (desk_request(&two->desk, two->now_ns, request)) {
-		size_t size = publisher_answer(&two->publisher, request, sizeof(request), answer);
-
-		if (size == 0 || two->weather.is_server_dead || chance(two, two->weather.lost_answers))
-			continue;
-		deliver(two, answer, size);
-	}
-}
-
-/* Through the network: lost, doubled, or held back until a later packet has overtaken it. */
-static void transmit(struct twosome *two, const uint8_t *bytes, size_t size)
-{
-	struct delayed *slot = &two->delayed[rng_below(&two->rng, 4)];
-
-	two->sent++;
-	if (chance(two, two->weather.loss)) {
-		two->dropped++;
-		return;
-	}
-	if (slot->size != 0) {
-		struct delayed late = *slot;
-
-		slot->size = 0;
-		deliver(two, bytes, size);
-		deliver(two, late.bytes, late.size);
-	} else if (chance(two, two->weather.delays)) {
-		memcpy(slot->bytes, bytes, size);
-		slot->size = size;
-	} else {
-		deliver(two, bytes, size);
-	}
-	if (chance(two, two->weather.doubles))
-		deliver(two, bytes, size);
-}
-
-static void publish(struct twosome *two)
-{
-	uint8_t bytes[MOLD_PACKET_MAX];
-	size_t size;
-
-	while ((size = publisher_packet(&two->publisher, bytes, two->now_ns)) != 0)
-		transmit(two, bytes, size);
-}
-
-static void tick(struct twosome *two)
-{
-	uint8_t bytes[GATEWAY_PACKET_MAX];
-	int length;
-
-	two->now_ns += STEP_NS;
-	publish(two);
-	recover(two);
-	while ((length = desk_expire(&two->desk, two->now_ns, bytes)) > 0)
-		put(&two->to_server, bytes, (size_t)length);
-	connection(two);
-}
-
-static void check_limits(struct twosome *two)
-{
-	for (uint32_t locate = 1; locate <= SYMBOLS; locate++) {
-		int64_t position = two->desk.gateway.positions[locate];
-
-		ck_assert_int_le(position, desk_config.strategy.position_limit);
-		ck_assert_int_ge(position, -desk_config.strategy.position_limit);
-	}
-}
-
-static void begin(struct twosome *two)
-{
-	uint8_t bytes[64];
-
-	put(&two->to_server, bytes, session_login(&two->client, "ENGINE", "SECRET", 1, bytes,
-		two->now_ns));
-	market_open(&two->market, two->now_ns);
-	connection(two);
-}
-
-static void trade(struct twosome *two, int steps)
-{
-	for (int step = 0; step < steps; step++) {
-		market_step(&two->market, two->now_ns);
-		tick(two);
-		if (step % 256 == 0)
-			check_limits(two);
-	}
-}
-
-/* The close: all orders are cancelled and answered, the last packets arrive at last. */
-static void finish(struct twosome *two)
-{
-	uint8_t bytes[MOLD_PACKET_MAX];
-	int length;
-
-	market_halt(&two->market, two->now_ns);
-	tick(two);
-	two->desk.is_trading = false;
-	while ((length = desk_cancel_next(&two->desk, two->now_ns, bytes)) > 0) {
-		put(&two->to_server, bytes, (size_t)length);
-		connection(two);
-	}
-	tick(two);
-	ck_assert_uint_eq(two->desk.gateway.open_count, 0);
-	put(&two->to_server, bytes, session_leave(&two->client, bytes, two->now_ns));
-	connection(two);
-	ck_assert_int_eq(two->server.state, SESSION_OVER);
-	market_finish(&two->market, two->now_ns);
-	for (int round = 0; round < 2000 && !feed_is_complete(&two->desk.feed); round++) {
-		tick(two);
-		deliver(two, bytes, publisher_end(&two->publisher, bytes, two->now_ns));
-	}
-}
-
-static void check_agreement(struct twosome *two)
-{
-	struct gateway *gateway = &two->desk.gateway;
-
-	ck_assert(feed_is_complete(&two->desk.feed));
-	ck_assert_uint_eq(two->desk.feed.next, two->market.feed.next);
-	ck_assert_uint_eq(two->desk.feed.counts.messages, two->market.feed.next - 1);
-	ck_assert_uint_eq(two->desk.feed.counts.lost, 0);
-	ck_assert_uint_eq(two->desk.malformed, 0);
-	ck_assert_uint_eq(books_checksum(&two->desk.books), books_checksum(&two->market.books));
-	ck_assert_uint_eq(two->desk.books.counts.changes, two->market.books.counts.changes);
-	ck_assert(order_counts_equal(&gateway->counts, &two->market.counts));
-	ck_assert_mem_eq(gateway->positions, two->market.positions,
-		(SYMBOLS + 1) * sizeof(*gateway->positions));
-	ck_assert_uint_eq(gateway->unknown + gateway->malformed + two->market.malformed, 0);
-	for (uint32_t locate = 1; locate <= SYMBOLS; locate++) {
-		ck_assert_int_eq(gateway->working[0][locate], 0);
-		ck_assert_int_eq(gateway->working[1][locate], 0);
-	}
-	ck_assert_uint_eq(two->client.next, two->answer_cursor);
-}
-
-static struct twosome *whole_session(uint64_t seed, struct weather weather, int steps)
-{
-	struct twosome *two = twosome_open(seed, weather, &desk_config);
-
-	begin(two);
-	trade(two, steps);
-	finish(two);
-	return two;
-}
+#include "twosome.h"
 
 /* ---- the whole ----------------------------------------------------------------------------- */
 
 START_TEST(without_loss_all_agree_and_nothing_is_asked_for_again)
 {
-	struct twosome *two = whole_session(11, (struct weather){0}, 20000);
+	struct twosome *two = whole_session(11, (struct climate){0}, 20000);
 	struct order_counts *counts = &two->market.counts;
 
 	check_agreement(two);
@@ -359,15 +30,32 @@ END_TEST
 
 START_TEST(every_hundredth_packet_lost_is_recovered_and_all_agree)
 {
-	struct twosome *two = whole_session(12, (struct weather){.loss = 100}, 20000);
+	struct twosome *two = whole_session(12, (struct climate){.line = {{.loss = 100}}}, 20000);
 
 	check_agreement(two);
-	ck_assert_uint_gt(two->dropped, 100);
+	ck_assert_uint_gt(two->weather[0].lost, 100);
 	ck_assert_uint_gt(two->desk.feed.counts.gaps, 50);
 	ck_assert_uint_eq(two->desk.feed.counts.retries, 0);
 	twosome_close(two);
 }
 END_TEST
+
+/* One in one would lose everything, and eight retries are not always enough then. */
+static uint32_t some_chance(struct rng *rng)
+{
+	return rng_one_in(rng, 4) ? 0 : 5 + rng_below(rng, 30);
+}
+
+static struct climate some_climate(struct rng *rng)
+{
+	struct climate climate = {.lost_answers = 10 + rng_below(rng, 20),
+		.has_two_lines = !rng_one_in(rng, 4)};
+
+	for (int line = 0; line < 2; line++)
+		climate.line[line] = (struct weather_config){some_chance(rng), some_chance(rng),
+			some_chance(rng)};
+	return climate;
+}
 
 START_TEST(in_any_weather_books_counts_and_positions_agree)
 {
@@ -375,16 +63,8 @@ START_TEST(in_any_weather_books_counts_and_positions_agree)
 
 	for (uint64_t round = 0; round < 60; round++) {
 		struct rng rng = {seed + round};
-		struct weather weather = {
-			.loss = rng_below(&rng, 30), .doubles = rng_below(&rng, 30),
-			.delays = rng_below(&rng, 30), .lost_answers = 2 + rng_below(&rng, 20),
-		};
-		struct twosome *two;
+		struct twosome *two = whole_session(seed + round, some_climate(&rng), 1500);
 
-		/* One in one would lose everything, and eight retries are not always enough then. */
-		weather.loss += weather.loss > 0 ? 4 : 0;
-		weather.lost_answers += 8;
-		two = whole_session(seed + round, weather, 1500);
 		check_agreement(two);
 		twosome_close(two);
 	}
@@ -393,9 +73,10 @@ END_TEST
 
 START_TEST(the_same_seed_gives_the_same_session_byte_for_byte)
 {
-	struct weather weather = {.loss = 20, .doubles = 20, .delays = 20, .lost_answers = 10};
-	struct twosome *a = whole_session(5, weather, 3000), *b = whole_session(5, weather, 3000);
-	struct twosome *c = whole_session(6, weather, 3000);
+	struct climate climate = {.line = {{20, 20, 20}, {15, 25, 10}}, .lost_answers = 10,
+		.has_two_lines = true};
+	struct twosome *a = whole_session(5, climate, 3000), *b = whole_session(5, climate, 3000);
+	struct twosome *c = whole_session(6, climate, 3000);
 	size_t slots = (size_t)market_config.tape_count * a->market.feed.slot_bytes;
 
 	ck_assert_uint_eq(a->market.feed.next, b->market.feed.next);
@@ -411,7 +92,7 @@ END_TEST
 
 START_TEST(answers_that_are_lost_are_asked_for_again)
 {
-	struct twosome *two = whole_session(13, (struct weather){.loss = 20, .lost_answers = 4}, 5000);
+	struct twosome *two = whole_session(13, (struct climate){.line = {{.loss = 20}}, .lost_answers = 4}, 5000);
 
 	check_agreement(two);
 	ck_assert_uint_gt(two->desk.feed.counts.retries, 10);
@@ -421,21 +102,21 @@ END_TEST
 
 START_TEST(a_dead_server_costs_the_retries_and_no_more)
 {
-	struct weather weather = {.loss = 200, .is_server_dead = true};
+	struct climate climate = {.line = {{.loss = 200}}, .is_server_dead = true};
 	struct desk_config config = desk_config;
 	struct feed_counts *counts;
 	struct twosome *two;
 
 	config.feed.retry_limit = 2;
 	config.feed.timeout_ns = 5 * STEP_NS;
-	two = twosome_open(14, weather, &config);
+	two = twosome_open(14, climate, &config);
 	counts = &two->desk.feed.counts;
 	begin(two);
 	trade(two, 20000);
 	ck_assert_uint_gt(counts->lost, 0);
 	/* Each hole cost a request and its two retries, and then the feed went on. */
 	ck_assert_uint_ge(counts->retries, 2);
-	ck_assert_uint_le(counts->requests, 3 * two->dropped);
+	ck_assert_uint_le(counts->requests, 3 * two->weather[0].lost);
 	ck_assert_uint_eq(counts->lost + counts->messages, two->desk.feed.next - 1);
 	ck_assert_uint_gt(counts->messages, two->market.feed.next / 2);
 	ck_assert_uint_gt(two->desk.books.counts.unknown, 0);
@@ -450,7 +131,7 @@ START_TEST(a_full_buffer_is_a_verdict_and_what_it_dropped_comes_again)
 
 	config.feed.early_limit = 2;
 	config.feed.patience_ns = 10 * STEP_NS;
-	two = twosome_open(15, (struct weather){.loss = 50}, &config);
+	two = twosome_open(15, (struct climate){.line = {{.loss = 50}}}, &config);
 	begin(two);
 	trade(two, 5000);
 	finish(two);
@@ -479,7 +160,7 @@ static enum feed_verdict offer(struct feed *feed, uint64_t sequence, uint16_t co
 {
 	static uint8_t bytes[MOLD_PACKET_MAX];
 
-	return feed_offer(feed, bytes, packet_of(bytes, sequence, count), now_ns);
+	return feed_offer(feed, FEED_LINE_A, bytes, packet_of(bytes, sequence, count), now_ns);
 }
 
 /* How many messages come, each of them the next. */
@@ -615,10 +296,11 @@ START_TEST(packets_that_cannot_be_are_counted_by_kind_and_change_nothing)
 
 	feed_open(&feed, desk_config.feed);
 	size = packet_of(bytes, 1, 3);
-	ck_assert_int_eq(feed_offer(&feed, bytes, size - 1, 0), FEED_MALFORMED);
-	ck_assert_int_eq(feed_offer(&feed, bytes, 0, 0), FEED_MALFORMED);
+	ck_assert_int_eq(feed_offer(&feed, FEED_LINE_A, bytes, size + 1, 0), FEED_OVERSIZED);
+	ck_assert_int_eq(feed_offer(&feed, FEED_LINE_A, bytes, size - 1, 0), FEED_TRUNCATED);
+	ck_assert_int_eq(feed_offer(&feed, FEED_LINE_A, bytes, 0, 0), FEED_TRUNCATED);
 	bytes[0] = '?';
-	ck_assert_int_eq(feed_offer(&feed, bytes, size, 0), FEED_STRANGER);
+	ck_assert_int_eq(feed_offer(&feed, FEED_LINE_A, bytes, size, 0), FEED_STRANGER);
 	ck_assert_int_eq(offer(&feed, 1 + (1 << 20), 1, 0), FEED_FAR);
 	ck_assert_int_eq(offer(&feed, UINT64_MAX - MOLD_COUNT_MAX, MOLD_END_OF_SESSION, 0), FEED_FAR);
 	ck_assert_uint_eq(feed.next, 1);
@@ -640,6 +322,150 @@ START_TEST(without_a_name_the_first_packet_names_the_session)
 	feed_open(&feed, config);
 	ck_assert_int_eq(offer(&feed, 1, 1, 0), FEED_READY);
 	ck_assert_mem_eq(feed.config.session, SESSION, 10);
+	feed_deinit(&feed);
+}
+END_TEST
+
+/* ---- two lines ------------------------------------------------------------------------------ */
+
+START_TEST(what_one_line_loses_the_other_brings_and_nobody_is_asked)
+{
+	struct climate climate = {.line = {{.loss = 10}, {.loss = 0}}, .has_two_lines = true};
+	struct desk_config config = desk_config;
+	struct feed_line_counts *line;
+	struct twosome *two;
+
+	config.feed.patience_ns = STEP_NS;
+	two = twosome_open(21, climate, &config);
+	line = two->desk.feed.counts.lines;
+	begin(two);
+	trade(two, 10000);
+	finish(two);
+	check_agreement(two);
+	ck_assert_uint_gt(two->weather[0].lost, 500);
+	ck_assert_uint_eq(two->desk.feed.counts.requests, 0);
+	/* Each line is known by what it did: A lost, and B was first where A had. */
+	ck_assert_uint_eq(line[FEED_LINE_B].gaps, 0);
+	ck_assert_uint_gt(line[FEED_LINE_A].gaps, 400);
+	ck_assert_uint_ge(line[FEED_LINE_B].verdicts[FEED_READY], two->weather[0].lost);
+	ck_assert_uint_ge(line[FEED_LINE_B].verdicts[FEED_DUPLICATE],
+		line[FEED_LINE_A].verdicts[FEED_READY]);
+	twosome_close(two);
+}
+END_TEST
+
+START_TEST(only_what_both_lines_lost_is_asked_for)
+{
+	struct climate climate = {.line = {{.loss = 10}, {.loss = 10}}, .has_two_lines = true};
+	struct twosome *one, *two;
+
+	two = whole_session(22, climate, 10000);
+	check_agreement(two);
+	climate.has_two_lines = false;
+	one = whole_session(22, climate, 10000);
+	check_agreement(one);
+	ck_assert_uint_gt(two->desk.feed.counts.requests, 0);
+	ck_assert_uint_lt(5 * two->desk.feed.counts.requests, one->desk.feed.counts.requests);
+	twosome_close(one);
+	twosome_close(two);
+}
+END_TEST
+
+START_TEST(a_line_that_dies_costs_nothing_but_its_name)
+{
+	struct climate climate = {.has_two_lines = true};
+	struct twosome *two = twosome_open(23, climate, &desk_config);
+
+	begin(two);
+	trade(two, 2000);
+	two->weather[0].config.loss = 1;
+	trade(two, 2000);
+	finish(two);
+	check_agreement(two);
+	ck_assert_uint_gt(two->weather[0].lost, 1000);
+	ck_assert_uint_eq(two->desk.feed.counts.requests, 0);
+	twosome_close(two);
+}
+END_TEST
+
+/* ---- a session after the session ------------------------------------------------------------- */
+
+/* The same feed under another name, from its first message on. */
+static void send_as(struct twosome *two, const char *name, uint64_t *next)
+{
+	struct publisher other;
+	uint8_t bytes[MOLD_PACKET_MAX];
+	size_t size;
+
+	publisher_init(&other, &two->market.feed, name, two->now_ns);
+	other.next = *next;
+	while ((size = publisher_packet(&other, bytes, two->now_ns)) != 0)
+		desk_packet(&two->desk, FEED_LINE_A, bytes, size, two->now_ns);
+	*next = other.next;
+}
+
+START_TEST(a_stranger_is_believed_only_when_our_session_is_silent)
+{
+	struct desk_config config = desk_config;
+	struct feed_counts *counts;
+	struct twosome *two;
+	uint64_t next = 1;
+
+	config.feed.silence_ns = APUS_SEC;
+	two = twosome_open(24, (struct climate){0}, &config);
+	counts = &two->desk.feed.counts;
+	begin(two);
+	trade(two, 500);
+	two->now_ns += APUS_SEC - 2 * STEP_NS;
+	send_as(two, "AFTERWARDS", &next);
+	ck_assert_uint_gt(counts->verdicts[FEED_STRANGER], 0);
+	ck_assert_uint_eq(counts->resets, 0);
+	ck_assert_uint_eq(two->desk.feed.next, two->market.feed.next);
+	/* The exchange comes again under that name: the books are its books, told anew. */
+	two->now_ns += 2 * STEP_NS;
+	next = 1;
+	send_as(two, "AFTERWARDS", &next);
+	ck_assert_uint_eq(counts->resets, 1);
+	ck_assert_uint_eq(two->desk.feed.next, two->market.feed.next);
+	ck_assert_uint_eq(books_checksum(&two->desk.books), books_checksum(&two->market.books));
+	ck_assert(two->desk.is_market_open);
+	/* The old name is the stranger now. */
+	send_as(two, SESSION, &(uint64_t){1});
+	ck_assert_uint_eq(counts->resets, 1);
+	ck_assert_uint_eq(books_checksum(&two->desk.books), books_checksum(&two->market.books));
+	twosome_close(two);
+}
+END_TEST
+
+START_TEST(a_reset_forgets_the_gap_and_what_was_kept_beyond_it)
+{
+	struct feed_config config = desk_config.feed;
+	uint8_t bytes[MOLD_PACKET_MAX];
+	struct feed feed;
+	size_t size;
+
+	config.silence_ns = 100;
+	feed_open(&feed, config);
+	offer(&feed, 1, 2, 0);
+	take(&feed);
+	offer(&feed, 8, 2, 0);
+	ck_assert_uint_eq(feed.early_count, 1);
+	size = packet_of(bytes, 3, 2);
+	memcpy(bytes, "NEXTNEXT  ", 10);
+	ck_assert_int_eq(feed_offer(&feed, FEED_LINE_B, bytes, size, 99), FEED_STRANGER);
+	/* In the middle of the new session: its beginning is asked for, under its name. */
+	ck_assert_int_eq(feed_offer(&feed, FEED_LINE_B, bytes, size, 100), FEED_EARLY);
+	ck_assert_uint_eq(feed.early_count, 1);
+	ck_assert_int_eq(feed_deadline_ns(&feed), 100);
+	ck_assert(feed_request(&feed, 100, bytes));
+	ck_assert_mem_eq(bytes, "NEXTNEXT  ", 10);
+	ck_assert_uint_eq(wire_get64(bytes + 10), 1);
+	ck_assert_uint_eq(wire_get16(bytes + 18), 2);
+	size = packet_of(bytes, 1, 2);
+	memcpy(bytes, "NEXTNEXT  ", 10);
+	ck_assert_int_eq(feed_offer(&feed, FEED_LINE_REQUESTED, bytes, size, 101), FEED_READY);
+	ck_assert_uint_eq(take(&feed), 4);
+	ck_assert(feed_is_current(&feed));
 	feed_deinit(&feed);
 }
 END_TEST
@@ -1217,6 +1043,11 @@ TEST_MAIN("ttt_flow",
 	a_hole_nobody_fills_is_given_up_after_the_last_retry,
 	a_heartbeat_and_the_end_of_session_show_what_is_missing,
 	packets_that_cannot_be_are_counted_by_kind_and_change_nothing,
+	what_one_line_loses_the_other_brings_and_nobody_is_asked,
+	only_what_both_lines_lost_is_asked_for,
+	a_line_that_dies_costs_nothing_but_its_name,
+	a_stranger_is_believed_only_when_our_session_is_silent,
+	a_reset_forgets_the_gap_and_what_was_kept_beyond_it,
 	without_a_name_the_first_packet_names_the_session,
 	the_server_answers_what_is_published_and_on_the_tape,
 	a_packet_takes_as_many_messages_as_fit,

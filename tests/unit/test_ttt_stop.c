@@ -88,7 +88,8 @@ static void open_engine(struct stage *stage, bool is_hot)
 	struct apus_config config;
 
 	stage->options.is_unicast = true;
-	apus_address_parse(&stage->options.feed, "127.0.0.1:0");
+	stage->options.line_count = 1;
+	apus_address_parse(&stage->options.feed[0], "127.0.0.1:0");
 	engine->options = &stage->options;
 	engine->shared = &stage->shared;
 	engine->latency = &stage->shared.engine.latency;
@@ -107,7 +108,7 @@ static void open_engine(struct stage *stage, bool is_hot)
 	ck_assert_int_eq(engine_start_feed(stage->loop, engine, &stage->set), 0);
 	stage->engine_address = (struct sockaddr_in){.sin_family = AF_INET,
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-		.sin_port = htons((uint16_t)stage->shared.feed_port)};
+		.sin_port = htons((uint16_t)stage->shared.feed_ports[0])};
 }
 
 static struct stage *stage_open(bool is_hot)
