@@ -82,15 +82,16 @@ struct apusi_backend {
 	int (*watch)(struct apus_io *io, struct apusi_slot *slot, bool writer);
 	void (*remove)(struct apus_io *io, struct apusi_slot *slot);
 	int (*set_wake)(struct apus_io *io, int fd); /* a descriptor that ends parking */
+	bool close_removes; /* the last close(2) of a descriptor takes it out by itself */
 };
 
-extern const struct apusi_backend apusi_backend_epoll, apusi_backend_none;
+extern const struct apusi_backend apusi_backend_epoll, apusi_backend_libev, apusi_backend_none;
 
 struct apus_io {
 	const struct apusi_backend *backend;
 	struct apusi_slot *hot;
 	uint32_t hot_count;
-	uint32_t watched_count;
+	uint32_t watched_count; /* slots that are watched in a direction or both */
 	struct apus_cx *cx;
 	struct apus_slab slots;
 	struct apus_io_counts counts;
@@ -169,6 +170,12 @@ static inline const char *apusi_io_name(const struct apus_io *io)
 
 /* Empties the wake descriptor. */
 void apusi_io_drain_wake(struct apus_io *io);
+
+/*
+ * A backend that tells an event once, and then has to be asked again: these flags of
+ * APUSI_WATCHED and APUSI_WATCHED_OUT hold no longer.
+ */
+void apusi_slot_unwatched(struct apus_io *io, struct apusi_slot *slot, uint32_t flags);
 
 /* Any event for a slot: bits and wakes. */
 APUS_COLD void apusi_io_event_rare(struct apus_io *io, struct apusi_slot *slot, uint32_t ready);

@@ -214,4 +214,5 @@ const struct apusi_backend apusi_backend_epoll = {
 	.watch = watch,
 	.remove = take_out,
 	.set_wake = set_wake,
+	.close_removes = true,
 };

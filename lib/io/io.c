@@ -16,6 +16,7 @@ enum { KIND_COUNT = sizeof kind_names / sizeof *kind_names };
 
 static const struct apusi_backend *const backends[KIND_COUNT] = {
 	[APUS_IO_EPOLL] = &apusi_backend_epoll,
+	[APUS_IO_LIBEV] = &apusi_backend_libev,
 	[APUS_IO_NONE] = &apusi_backend_none,
 };
 
@@ -43,6 +44,13 @@ static int kind_parse(const char *name, enum apus_io_kind *kind)
 	return -EINVAL;
 }
 
+static enum apus_io_kind kind_best(void)
+{
+	if (kind_is_built(APUS_IO_EPOLL))
+		return APUS_IO_EPOLL;
+	return kind_is_built(APUS_IO_LIBEV) ? APUS_IO_LIBEV : APUS_IO_NONE;
+}
+
 /* The environment replaces AUTO only: a program that names a backend means it. */
 static int kind_choose(struct apus_io *io, char *reason, size_t reason_bytes)
 {
@@ -57,7 +65,7 @@ static int kind_choose(struct apus_io *io, char *reason, size_t reason_bytes)
 		io->from_environment = true;
 	}
 	if (io->kind == APUS_IO_AUTO)
-		io->kind = kind_is_built(APUS_IO_EPOLL) ? APUS_IO_EPOLL : APUS_IO_NONE;
+		io->kind = kind_best();
 	if ((unsigned)io->kind >= KIND_COUNT || !kind_is_built(io->kind)) {
 		snprintf(reason, reason_bytes, "the %s backend is not built in",
 			apus_io_kind_name(io->kind));
@@ -180,13 +188,27 @@ int apusi_slot_open(struct apus_io *io, int fd, uint32_t flags, struct apusi_slo
 	return 0;
 }
 
+/* In a direction or both. */
+static inline bool is_watched_at_all(const struct apusi_slot *slot)
+{
+	return (slot->flags & (APUSI_WATCHED | APUSI_WATCHED_OUT)) != 0;
+}
+
+void apusi_slot_unwatched(struct apus_io *io, struct apusi_slot *slot, uint32_t flags)
+{
+	if (!is_watched_at_all(slot))
+		return;
+	slot->flags &= ~flags;
+	if (!is_watched_at_all(slot))
+		io->watched_count--;
+}
+
 static void slot_unwatch(struct apus_io *io, struct apusi_slot *slot)
 {
-	if ((slot->flags & APUSI_WATCHED) == 0)
+	if (!is_watched_at_all(slot))
 		return;
 	io->backend->remove(io, slot);
-	slot->flags &= ~(uint32_t)(APUSI_WATCHED | APUSI_WATCHED_OUT);
-	io->watched_count--;
+	apusi_slot_unwatched(io, slot, APUSI_WATCHED | APUSI_WATCHED_OUT);
 }
 
 static inline bool is_watched(const struct apusi_slot *slot, bool writer)
@@ -205,7 +227,7 @@ int apusi_slot_watch(struct apus_io *io, struct apusi_slot *slot, bool writer)
 	err = io->backend->watch(io, slot, writer);
 	if (err)
 		return err;
-	if ((slot->flags & APUSI_WATCHED) == 0)
+	if (!is_watched_at_all(slot))
 		io->watched_count++;
 	slot->flags |= writer ? APUSI_WATCHED | APUSI_WATCHED_OUT : APUSI_WATCHED;
 	io->counts.watches++;
@@ -250,8 +272,8 @@ static void hot_link(struct apus_io *io, struct apusi_slot *slot)
 }
 
 /*
- * Ends the slot but not its descriptor.  The last close takes a descriptor out of the
- * kernel's queue by itself, and saves the call; not so where others hold the open file.
+ * Ends the slot but not its descriptor.  Where the last close takes a descriptor out of the
+ * kernel's queue by itself, that saves the call; not so if others hold the open file.
  */
 static int slot_end(struct apus_io *io, struct apusi_slot *slot, bool closes)
 {
@@ -260,10 +282,10 @@ static int slot_end(struct apus_io *io, struct apusi_slot *slot, bool closes)
 	apus_waitq_retire(&slot->reader);
 	apus_waitq_retire(&slot->writer);
 	hot_unlink(io, slot);
-	if (!closes || (slot->flags & APUSI_SHARED) != 0)
+	if (!closes || (slot->flags & APUSI_SHARED) != 0 || !io->backend->close_removes)
 		slot_unwatch(io, slot);
-	else if (slot->flags & APUSI_WATCHED)
-		io->watched_count--;
+	else
+		apusi_slot_unwatched(io, slot, APUSI_WATCHED | APUSI_WATCHED_OUT);
 	slot->flags = 0;
 	slot->fd = -1;
 	slot->generation++;

@@ -806,7 +806,7 @@ START_TEST(parking_counts_nanoseconds)
 		int i;
 
 		parked.refuse = way == 1;
-		loop = open_real(APUS_IDLE_PARK, way == 2 ? APUS_IO_NONE : APUS_IO_AUTO);
+		loop = open_real(APUS_IDLE_PARK, way == 2 ? APUS_IO_NONE : APUS_IO_EPOLL);
 		parked.count = 0;
 		ck_assert_int_eq((int)apus_run(loop, sleeps,
 			(&(struct some){ .ns = 50 * APUS_USEC, .rounds = 20 })), 0);
