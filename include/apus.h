@@ -14,7 +14,7 @@
  *             Tasks need none of it, they sleep; it is there for callbacks.
  *   wait      the scheduler's vocabulary: what a poll answers, the context that everybody is
  *             handed, wait queues.  sync.h: notify, event, semaphore.  waker.h: waking a task
- *             from any thread.
+ *             from any thread.  op.h: operations that lend the kernel a buffer.
  *   channels  bounded, typed queues between tasks; full is an answer, and the message stays
  *             with the caller.
  *   cancel    a tree of tokens: cancelling asks, and ends nothing by itself.
@@ -42,6 +42,7 @@
 #include "apus/loop.h"
 #include "apus/net.h"
 #include "apus/offload.h"
+#include "apus/op.h"
 #include "apus/remote.h"
 #include "apus/slab.h"
 #include "apus/sync.h"

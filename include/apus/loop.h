@@ -82,7 +82,7 @@ struct apus_config {
 
 	/* stopping */
 	int64_t stop_grace_ns; /* a root that has not ended by then is aborted */
-	int64_t close_wait_ns; /* close waits so long for offloaded functions that run */
+	int64_t close_wait_ns; /* close waits so long for what is in flight: apus/op.h, offload.h */
 	bool signals;          /* SIGINT and SIGTERM stop the loop */
 	uint64_t signal_set;   /* APUS_SIGNAL(SIGHUP) | ...: for tasks to await */
 
@@ -108,6 +108,8 @@ struct apus_config {
 struct apus_counters {
 	uint64_t turns, idle_turns, parks;
 	uint64_t tasks_spawned, tasks_ended, tasks_live, tasks_ready, tasks_unjoined;
+	uint64_t tasks_held;    /* now: over, and live until the kernel gives back what they lent */
+	uint64_t ops_in_flight; /* now: operations begun and not answered, offloaded ones too */
 	uint64_t polls, wakes, refusals, wait_refusals;
 	uint64_t frames_abandoned; /* debug builds: sub-tasks left suspended by a task that returned */
 	uint64_t timers_pending, timers_fired;
@@ -117,6 +119,7 @@ struct apus_counters {
 	uint64_t quota_turns; /* tasks phases that the quota ended */
 	uint64_t stalls;
 	uint64_t slots_used, slots_high_water, slots_capacity, slab_chunks;
+	uint64_t slots_leaked; /* by close: of tasks that the kernel did not let go of in time */
 	uint64_t tokens_used;
 	uint64_t offload_threads, offload_queued, offload_running; /* now */
 	uint64_t offload_done, offload_dropped; /* functions that returned; that never ran */
@@ -160,7 +163,8 @@ APUS_INLINE int apus_open(struct apus_loop **loop, struct apus_config *config)
 /*
  * Ends every task, with its cleanup, and frees the loop.  final may be NULL; it gets the
  * last counters.  0; -EPERM: another thread's; -EDEADLK: from inside a turn; -EBUSY: the loop
- * is closed, but offloaded functions still run, on threads that are left to themselves.
+ * is closed, but close_wait_ns was not enough: offloaded functions still run, on threads that
+ * are left to themselves, or somebody still has what tasks lent, whose slots are leaked.
  */
 APUS_API int apus_close(struct apus_loop *loop, struct apus_counters *final);
 

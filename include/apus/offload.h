@@ -72,9 +72,7 @@
 #ifndef APUS_OFFLOAD_H
 #define APUS_OFFLOAD_H
 
-#include "apus/wait.h"
-
-struct apus_offload_request;
+#include "apus/op.h"
 
 /* What is to be done: a function and its data; constant. */
 struct apus_offload_kind {
@@ -88,11 +86,9 @@ struct apus_offload_kind {
 	size_t bytes;
 };
 
-/* An operation; of zeros it is idle. */
+/* An operation that lends nothing, see apus/op.h; of zeros it is idle. */
 struct apus_offload {
-	struct apus_offload_request *request;
-	uint64_t serial;
-	uint64_t loop_id;
+	struct apus_op op;
 };
 
 /*
@@ -186,7 +182,7 @@ APUS_END_DECLS
 
 APUS_INLINE bool apus_offload_is_busy(const struct apus_offload *op)
 {
-	return op->request != NULL;
+	return apus_op_is_busy(&op->op);
 }
 
 #endif

@@ -590,7 +590,8 @@ enum apus_task_status {
 	APUS_STATUS_RUNNING,
 	APUS_STATUS_WAITING,
 	APUS_STATUS_ABORTED, /* its cleanup is due */
-	APUS_STATUS_ENDED    /* not joined yet */
+	APUS_STATUS_ENDED,   /* not joined yet */
+	APUS_STATUS_HELD     /* over; its cleanup is due once what it lent is back: apus/op.h */
 };
 
 struct apus_task_info {

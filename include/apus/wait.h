@@ -33,6 +33,7 @@ struct apus_task;
 struct apus_waker_cell;
 struct apus_world;
 struct apusi_offload;
+struct apusi_ops;
 struct apusi_poller;
 struct apusi_port;
 
@@ -123,10 +124,11 @@ enum apus_task_flags {
 	APUS_TASK_BROKEN = 1 << 14,   /* one of them lost its queue */
 	APUS_TASK_TIMED = 1 << 15,    /* its timer is armed */
 	APUS_TASK_HOT = 1 << 16,      /* ready only because a hot socket is to be tried again */
-	APUS_TASK_OFFLOADS = 1 << 17, /* has offloaded something; with APUS_TASK_EXTRA */
+	APUS_TASK_OPS = 1 << 17,      /* has begun an operation; with APUS_TASK_EXTRA */
+	APUS_TASK_HELD = 1 << 18,     /* over, but the kernel still has what it lent: see op.h */
 	/* Debug builds count the task's suspended frames from this bit up to bit 31. */
-	APUS_TASK_FRAME = 1 << 18,
-	APUS_TASK_NO_POLL = APUS_TASK_ABORTED | APUS_TASK_ENDED, /* never polled again */
+	APUS_TASK_FRAME = 1 << 19,
+	APUS_TASK_NO_POLL = APUS_TASK_ABORTED | APUS_TASK_ENDED | APUS_TASK_HELD,
 	/* While one of these is set, waking the task does nothing. */
 	APUS_TASK_NO_WAKE = APUS_TASK_QUEUED | APUS_TASK_NO_POLL
 };
@@ -150,7 +152,7 @@ struct apus_task {
 	struct apus_cx *cx;
 	union {
 		struct apus_guard *guards; /* while live, with APUS_TASK_EXTRA */
-		apus_poll result;          /* once ended */
+		apus_poll result;          /* once held or ended */
 	};
 	int64_t spawned_ns; /* for the dump */
 
@@ -276,7 +278,8 @@ struct apus_cx {
 	struct apus_cancel *cancel;
 	struct apus_io *io;
 	struct apusi_offload *offload; /* NULL: the loop has no helpers */
-	void (*offloads_end)(struct apus_cx *cx, struct apus_task *task); /* APUS_TASK_OFFLOADS */
+	struct apusi_ops *ops;         /* what tasks have begun and others carry out */
+	const void *stack;             /* debug builds: where the stack of the poll that runs begins */
 	struct apus_slab tasks;
 	struct apus_cx_counts counts;
 };

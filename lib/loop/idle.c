@@ -44,7 +44,7 @@ static int64_t next_deadline_ns(struct apus_loop *loop)
 }
 
 /*
- * Parks until the next deadline, an event or a wake.  The handshake:
+ * The handshake of parking:
  *
  *	the loop                                    who wakes it
  *	[B] parked = 1, a full exchange             [A] pushes to the inbox, a full exchange
@@ -57,12 +57,25 @@ static int64_t next_deadline_ns(struct apus_loop *loop)
  * armed finds the loop parked, or awake again.  [A] is in lib/wait/inbox.h, [G] and [H] in
  * lib/channels/bell.c.
  */
-static void idle_park(struct apus_loop *loop)
+uint32_t apusi_park(struct apus_loop *loop, int64_t timeout_ns)
 {
 	struct apusi_port *port = loop->cx.port;
+	uint32_t work = 0;
+
+	apus_exchange_full(&port->parked, 1); /* [B] */
+	if (apusi_inbox_is_empty(&port->inbox) && apusi_pollers_arm(&loop->cx))
+		work = apusi_io_reap(loop->cx.io, timeout_ns, loop->config.io_budget);
+	apus_exchange_full(&port->parked, 0);
+	apusi_pollers_disarm(&loop->cx);
+	return work;
+}
+
+/* Parks until the next deadline, an event or a wake. */
+static void idle_park(struct apus_loop *loop)
+{
 	int64_t deadline_ns = next_deadline_ns(loop);
 	int64_t timeout_ns = APUS_NEVER;
-	uint32_t work = 0;
+	uint32_t work;
 
 	if (work_is_left(loop) || !sources_may_park(loop))
 		return;
@@ -70,11 +83,7 @@ static void idle_park(struct apus_loop *loop)
 		timeout_ns = deadline_ns - apus_clock_read(&loop->clock);
 	if (timeout_ns <= 0)
 		return;
-	apus_exchange_full(&port->parked, 1); /* [B] */
-	if (apusi_inbox_is_empty(&port->inbox) && apusi_pollers_arm(&loop->cx))
-		work = apusi_io_reap(loop->cx.io, timeout_ns, loop->config.io_budget);
-	apus_exchange_full(&port->parked, 0);
-	apusi_pollers_disarm(&loop->cx);
+	work = apusi_park(loop, timeout_ns);
 	loop->counts.parks++;
 	loop->cx.now_ns = apus_clock_read(&loop->clock); /* the time in the kernel is no turn's */
 	loop->idle_streak = work ? 0 : loop->idle_streak;

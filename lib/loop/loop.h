@@ -56,7 +56,7 @@ struct apus_loop {
 	struct loop_watch watch;
 	struct apus_counters counts; /* only the fields that the turn keeps */
 	int64_t stop_ns;             /* when it began to stop; APUS_NEVER before */
-	int64_t drain_ns;            /* until when a drain runs; APUS_NEVER otherwise */
+	int64_t drain_ns;            /* until when a drain runs, or a run waits for a held root */
 	bool abort_root;             /* a second signal under apus_main */
 	bool is_ending;              /* stopping, or virtual: a run looks closer every turn */
 
@@ -101,6 +101,8 @@ void apusi_loop_bits(struct apus_cx *cx, uint32_t bits);
 
 /* idle.c: what a turn without work does. */
 void apusi_idle(struct apus_loop *loop);
+/* Sleeps in the kernel until an event, a wake, or so long; the events. */
+uint32_t apusi_park(struct apus_loop *loop, int64_t timeout_ns);
 /* True if, under a virtual clock, no turn will ever have work again. */
 bool apusi_is_stuck(struct apus_loop *loop);
 

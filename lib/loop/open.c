@@ -2,8 +2,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "loop/loop.h"
+#include "wait/op.h"
 
 _Static_assert(offsetof(struct apus_loop, cx) == 0, "apus_loop_cx is a cast");
 _Static_assert(sizeof(struct apus_task) <= 192, "the header of a task is three cache lines");
@@ -190,8 +192,10 @@ static int open_offload(struct apus_loop *loop)
 		.prefault = config->prefault,
 		.lock = config->lock_memory,
 	};
-	int err = apusi_offload_open(&loop->cx, &offload);
+	int err = apusi_ops_open(&loop->cx, config->offload_count);
 
+	if (!err)
+		err = apusi_offload_open(&loop->cx, &offload);
 	return err ? refuse(&loop->config, err, "config.offload_count or offload_bytes") : 0;
 }
 
@@ -223,13 +227,15 @@ static void close_parts(struct apus_loop *loop)
 	free(loop->wait_pool);
 	free(loop->poller_pool);
 	apusi_tasks_close(&loop->cx);
-	if (loop->slab_open)
+	/* Where a slot is leaked, so is the memory it lies in: somebody may still write there. */
+	if (loop->slab_open && loop->counts.slots_leaked == 0)
 		apus_slab_deinit(&loop->cx.tasks);
 	if (loop->registered_signals)
 		apusi_signals_give(loop->cx.port);
 	if (loop->cx.port != NULL)
 		apusi_port_close(&loop->cx);
 	apusi_offload_close(offload); /* its last answers have come through the port */
+	apusi_ops_close(&loop->cx);
 	free(loop);
 }
 
@@ -310,6 +316,49 @@ int apus_open_abi(struct apus_loop **loop, struct apus_config *config, uint32_t 
 
 /* ---- close --------------------------------------------------------------------- */
 
+/* More nodes than an inbox has before the answers that have come. */
+enum { FLUSH_NODES = 1 << 20 };
+
+static int64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * APUS_SEC + now.tv_nsec;
+}
+
+/* Cleanups may abort, wake and cancel, but no longer spawn. */
+static void cleanups_run(struct apus_loop *loop)
+{
+	while (loop->cx.aborted_head != NULL)
+		apusi_tasks_cleanup(&loop->cx, UINT32_MAX, loop->cx.turn + 1);
+}
+
+/* Answers that have come, and the cleanups that waited for them. */
+static void answers_take(struct apus_loop *loop)
+{
+	apusi_io_submit(loop->cx.io); /* cancels that cleanups have asked for */
+	apusi_port_drain(&loop->cx, FLUSH_NODES);
+	cleanups_run(loop);
+}
+
+/* What tasks have lent comes back, or the time is over.  What is left of it. */
+static int64_t close_wait(struct apus_loop *loop)
+{
+	int64_t left_ns = loop->config.close_wait_ns;
+	int64_t end_ns = apus_ns_add(monotonic_ns(), left_ns);
+
+	cleanups_run(loop);
+	while (loop->cx.ops->held_tasks != 0 && left_ns > 0) {
+		answers_take(loop);
+		if (loop->cx.ops->held_tasks == 0)
+			break;
+		apusi_park(loop, left_ns);
+		left_ns = end_ns == APUS_NEVER ? APUS_NEVER : end_ns - monotonic_ns();
+	}
+	return left_ns > 0 ? left_ns : 0;
+}
+
 int apus_close(struct apus_loop *loop, struct apus_counters *final)
 {
 	int err = apus_run_check(loop);
@@ -320,16 +369,16 @@ int apus_close(struct apus_loop *loop, struct apus_counters *final)
 	loop->in_turn = true; /* for the cleanups: no run, turn or close inside this one */
 	apusi_loop_stop(loop);
 	apusi_tasks_abort_all(&loop->cx);
-	/* Cleanups may abort, wake and cancel, but no longer spawn. */
-	while (loop->cx.aborted_head != NULL)
-		apusi_tasks_cleanup(&loop->cx, UINT32_MAX, loop->cx.turn + 1);
+	leaked = apusi_offload_stop(loop->cx.offload, close_wait(loop));
+	answers_take(loop);
 	apusi_tasks_free_boxed(&loop->cx);
-	leaked = apusi_offload_stop(loop->cx.offload, loop->config.close_wait_ns);
+	loop->counts.slots_leaked = loop->cx.ops->held_tasks;
 	if (final != NULL)
 		apus_counters_read(loop, final);
+	err = leaked || loop->counts.slots_leaked ? -EBUSY : 0;
 	close_parts(loop);
 	thread_loop = NULL;
-	return leaked ? -EBUSY : 0;
+	return err;
 }
 
 /* ---- looking and switching ------------------------------------------------------- */
@@ -415,6 +464,8 @@ void apus_counters_read(struct apus_loop *loop, struct apus_counters *counters)
 	counters->tasks_live = apusi_tasks_live(cx);
 	counters->tasks_ready = apusi_tasks_ready_count(cx);
 	counters->tasks_unjoined = apusi_tasks_unjoined(cx);
+	counters->tasks_held = cx->ops->held_tasks;
+	counters->ops_in_flight = cx->ops->in_flight;
 	counters->polls = cx->counts.polls;
 	counters->wakes = cx->counts.wakes;
 	counters->refusals = cx->counts.refusals;

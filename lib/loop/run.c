@@ -32,22 +32,41 @@ static bool root_lives(const struct apus_join *root)
 	       (root->task->flags & (APUS_TASK_ENDED | APUS_TASK_JOINABLE)) == APUS_TASK_JOINABLE;
 }
 
+/* Over and aborted, but what it lent does not come back: close will leak its slot. */
+static bool root_is_lost(const struct apus_loop *loop, const struct apus_join *root)
+{
+	return root->task->flags & APUS_TASK_HELD && loop->cx.now_ns >= loop->drain_ns;
+}
+
+/* True: the root was aborted, since its time is over, or nothing else can happen. */
+static bool root_end(struct apus_loop *loop, struct apus_join root, bool *stuck)
+{
+	*stuck = !grace_is_over(loop) && apusi_is_stuck(loop);
+	if (!*stuck && !grace_is_over(loop))
+		return false;
+	loop->drain_ns = apus_ns_add(loop->cx.now_ns, loop->config.close_wait_ns);
+	return apus_abort(loop, root) >= 0;
+}
+
 apus_poll apus_run_root(struct apus_loop *loop, struct apus_join root)
 {
-	bool stuck = false, aborted = false;
+	bool stuck = false, aborted = false, lost = false;
 	apus_poll result = 0;
-	int outcome;
+	int outcome = -ECANCELED;
 
 	run_begin(loop);
-	while (root_lives(&root)) {
-		if (apus_unlikely(loop->is_ending) && !aborted) {
-			stuck = !grace_is_over(loop) && apusi_is_stuck(loop);
-			if (stuck || grace_is_over(loop))
-				aborted = apus_abort(loop, root) >= 0;
+	while (root_lives(&root) && !lost) {
+		if (apus_unlikely(loop->is_ending)) {
+			lost = aborted && root_is_lost(loop, &root);
+			aborted = aborted || root_end(loop, root, &stuck);
 		}
 		apus_turn(loop);
 	}
-	outcome = apus_try_join(loop, root, &result);
+	loop->drain_ns = APUS_NEVER;
+	if (root_lives(&root))
+		apus_detach(loop, root);
+	else
+		outcome = apus_try_join(loop, root, &result);
 	if (outcome != 0)
 		return stuck ? -EDEADLK : outcome;
 	return result;

@@ -20,7 +20,7 @@ enum { STACK_BYTES = 1 << 20 };
 
 /* ---- the queue: one pushes, many pop; there is a place for every request ----------- */
 
-void apusi_queue_push(struct apusi_offload *pool, struct apus_offload_request *request)
+void apusi_queue_push(struct apusi_offload *pool, struct apusi_offload_request *request)
 {
 	uint64_t tail = pool->tail;
 
@@ -38,10 +38,10 @@ static bool queue_is_empty(const struct apusi_offload *pool)
 	return apus_load_full(&pool->head) == apus_load_full(&pool->tail);
 }
 
-struct apus_offload_request *apusi_queue_pop(struct apusi_offload *pool)
+struct apusi_offload_request *apusi_queue_pop(struct apusi_offload *pool)
 {
 	uint64_t head = apus_load_acquire(&pool->head);
-	struct apus_offload_request *request;
+	struct apusi_offload_request *request;
 
 	do {
 		if (head == apus_load_acquire(&pool->tail)) /* [C] */
@@ -64,7 +64,7 @@ static void helper_sleep(struct apusi_offload *pool)
 }
 
 /* False: the loop has closed, and the request is nobody's but ours. */
-static bool request_return(struct apus_offload_request *request)
+static bool request_return(struct apusi_offload_request *request)
 {
 	struct apusi_offload *pool = request->pool;
 
@@ -75,7 +75,7 @@ static bool request_return(struct apus_offload_request *request)
 	return true;
 }
 
-static void helper_run(struct apus_offload_request *request)
+static void helper_run(struct apusi_offload_request *request)
 {
 	uint32_t status = APUSI_QUEUED;
 
@@ -93,7 +93,7 @@ static void *helper_main(void *arg)
 {
 	struct apusi_helper *helper = (struct apusi_helper *)arg;
 	struct apusi_offload *pool = helper->pool;
-	struct apus_offload_request *request;
+	struct apusi_offload_request *request;
 
 	pthread_setname_np(pthread_self(), "apus-offload");
 	while (apus_load_acquire(&pool->stopping) == 0) {
@@ -187,7 +187,7 @@ static int64_t monotonic_ns(void)
 
 static uint32_t running_count(const struct apusi_offload *pool)
 {
-	const struct apus_offload_request *request;
+	const struct apusi_offload_request *request;
 	uint32_t count = 0;
 
 	for (request = pool->in_use; request != NULL; request = request->next)

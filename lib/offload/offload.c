@@ -6,22 +6,7 @@
 
 /* ---- requests ------------------------------------------------------------------- */
 
-static struct apus_offload_request *op_request(const struct apus_cx *cx,
-	const struct apus_offload *op)
-{
-	struct apus_offload_request *request = op->request;
-
-	if (request == NULL || op->loop_id != cx->loop_id || request->serial != op->serial)
-		return NULL;
-	return request;
-}
-
-static void op_reset(struct apus_offload *op)
-{
-	memset(op, 0, sizeof *op);
-}
-
-static void request_link(struct apusi_offload *pool, struct apus_offload_request *request)
+static void request_link(struct apusi_offload *pool, struct apusi_offload_request *request)
 {
 	request->prev = NULL;
 	request->next = pool->in_use;
@@ -30,7 +15,7 @@ static void request_link(struct apusi_offload *pool, struct apus_offload_request
 	pool->in_use = request;
 }
 
-static void request_free(struct apusi_offload *pool, struct apus_offload_request *request)
+static void request_free(struct apusi_offload *pool, struct apusi_offload_request *request)
 {
 	if (request->prev != NULL)
 		request->prev->next = request->next;
@@ -38,11 +23,10 @@ static void request_free(struct apusi_offload *pool, struct apus_offload_request
 		pool->in_use = request->next;
 	if (request->next != NULL)
 		request->next->prev = request->prev;
-	request->serial = 0;
 	apus_slab_release(&pool->requests, request);
 }
 
-void apusi_request_call(struct apus_offload_request *request)
+void apusi_request_call(struct apusi_offload_request *request)
 {
 	request->result = request->kind->run(request->data);
 	if (request->result == APUS_PENDING)
@@ -51,7 +35,7 @@ void apusi_request_call(struct apus_offload_request *request)
 	apus_store_release(&request->status, APUSI_DONE);
 }
 
-void apusi_request_discard(struct apus_offload_request *request, apus_poll result)
+void apusi_request_discard(struct apusi_offload_request *request, apus_poll result)
 {
 	const struct apus_offload_kind *kind = request->kind;
 
@@ -60,28 +44,8 @@ void apusi_request_discard(struct apus_offload_request *request, apus_poll resul
 		kind->discard(request->data, result);
 }
 
-/* Back from the helpers, on the loop's thread; cx is NULL once the loop has closed. */
-static void request_take(struct apus_cx *cx, struct apus_inbox_node *node)
-{
-	struct apus_offload_request *request =
-		apus_container_of(node, struct apus_offload_request, node);
-	struct apusi_offload *pool = request->pool;
-	struct apus_task *owner = request->owner;
-
-	pool->outstanding--;
-	pool->counts.done += apus_load_relaxed(&request->status) == APUSI_DONE;
-	if (owner == NULL || cx == NULL) {
-		apusi_request_discard(request, request->result);
-		request_free(pool, request);
-		return;
-	}
-	request->answered = true;
-	if (apus_task_poll_seq(owner) == request->stamp)
-		apus_task_wake(cx, owner);
-}
-
 /* True: the helpers will pass over it. */
-static bool request_unqueue(struct apus_offload_request *request)
+static bool request_unqueue(struct apusi_offload_request *request)
 {
 	uint32_t status = APUSI_QUEUED;
 
@@ -92,115 +56,136 @@ static bool request_unqueue(struct apus_offload_request *request)
 	return true;
 }
 
-/* Nobody will take the answer. */
-static void request_abandon(struct apus_offload_request *request)
+static struct apusi_offload_request *request_of(struct apusi_op *op)
 {
-	request->owner = NULL;
-	if (request->answered) {
-		apusi_request_discard(request, request->result);
+	return apus_container_of(op, struct apusi_offload_request, op);
+}
+
+/* No object names it; the queue, a helper or the inbox may still. */
+static void request_give_back(struct apusi_offload_request *request)
+{
+	if (!request->away)
 		request_free(request->pool, request);
-	} else if (request_unqueue(request)) {
-		apusi_request_discard(request, -ECANCELED);
+}
+
+static void verb_cancel(struct apus_cx *cx, struct apusi_op *op)
+{
+	if (request_unqueue(request_of(op)))
+		apusi_op_answer(cx, op, -ECANCELED);
+}
+
+static void verb_abandon(struct apus_cx *cx, struct apusi_op *op)
+{
+	struct apusi_offload_request *request = request_of(op);
+
+	if (!op->answered)
+		verb_cancel(cx, op);
+	if (!op->answered)
+		return; /* it runs, and is discarded when it is back */
+	apusi_request_discard(request, op->result);
+	request_give_back(request);
+}
+
+static void verb_release(struct apus_cx *cx, struct apusi_op *op)
+{
+	struct apusi_offload_request *request = request_of(op);
+
+	(void)cx;
+	request->kind = NULL;
+	request_give_back(request);
+}
+
+static const struct apusi_op_verbs verbs = { verb_cancel, verb_abandon, verb_release };
+
+/* Nobody has it but us; one that was dropped has been answered already. */
+static void request_back(struct apusi_offload_request *request)
+{
+	request->away = false;
+	request->pool->outstanding--;
+	if (request->op.answered && request->op.owner == NULL)
+		request_free(request->pool, request);
+}
+
+/* Back from the helpers, on the loop's thread; cx is NULL once the loop has closed. */
+static void request_take(struct apus_cx *cx, struct apus_inbox_node *node)
+{
+	struct apusi_offload_request *request =
+		apus_container_of(node, struct apusi_offload_request, node);
+	bool abandoned = request->op.owner == NULL;
+
+	request->pool->counts.done += apus_load_relaxed(&request->status) == APUSI_DONE;
+	if (request->op.answered) {
+		request_back(request);
+		return;
 	}
-}
-
-static struct apus_offload_request *request_of(const struct apusi_offload *pool,
-	const struct apus_task *task)
-{
-	struct apus_offload_request *request;
-
-	for (request = pool->in_use; request != NULL; request = request->next)
-		if (request->owner == task)
-			return request;
-	return NULL;
-}
-
-/* A task has ended.  What is discarded may drop more: each time from the beginning. */
-static void offloads_end(struct apus_cx *cx, struct apus_task *task)
-{
-	struct apus_offload_request *request;
-
-	while ((request = request_of(cx->offload, task)) != NULL)
-		request_abandon(request);
+	request_back(request);
+	if (cx != NULL)
+		apusi_op_answer(cx, &request->op, request->result);
+	if (cx != NULL && !abandoned)
+		return;
+	apusi_request_discard(request, request->result);
+	request_free(request->pool, request);
 }
 
 /* ---- starting -------------------------------------------------------------------- */
 
-/* Once around the queue: what was dropped is freed, the rest keeps its order. */
+/* Once around the queue: what was dropped is back, the rest keeps its order. */
 static void queue_sweep(struct apusi_offload *pool)
 {
 	uint64_t count = pool->tail - apus_load_acquire(&pool->head);
-	struct apus_offload_request *request;
+	struct apusi_offload_request *request;
 
 	while (count-- > 0 && (request = apusi_queue_pop(pool)) != NULL) {
-		if (apus_load_acquire(&request->status) != APUSI_DROPPED) {
+		if (apus_load_acquire(&request->status) == APUSI_DROPPED)
+			request_back(request);
+		else
 			apusi_queue_push(pool, request);
-			continue;
-		}
-		pool->outstanding--;
-		request_free(pool, request);
 	}
 }
 
-static struct apus_offload_request *request_claim(struct apusi_offload *pool)
+static struct apusi_offload_request *request_claim(struct apusi_offload *pool)
 {
-	struct apus_offload_request *request =
-		(struct apus_offload_request *)apus_slab_claim(&pool->requests);
+	struct apusi_offload_request *request =
+		(struct apusi_offload_request *)apus_slab_claim(&pool->requests);
 
 	if (request != NULL)
 		return request;
 	queue_sweep(pool);
-	return (struct apus_offload_request *)apus_slab_claim(&pool->requests);
+	return (struct apusi_offload_request *)apus_slab_claim(&pool->requests);
 }
 
-static void task_mark(struct apus_task *task)
-{
-	apus_task_extend(task);
-	task->flags |= APUS_TASK_OFFLOADS;
-}
-
-static void request_prepare(struct apus_cx *cx, struct apus_offload_request *request,
+static void request_prepare(struct apusi_offload *pool, struct apusi_offload_request *request,
 	const struct apus_offload_kind *kind)
 {
-	struct apusi_offload *pool = cx->offload;
-
-	request->serial = ++pool->serial;
 	request->node.take = request_take;
 	request->pool = pool;
 	request->kind = kind;
-	request->owner = cx->task;
-	request->caller_data = NULL;
-	request->stamp = apus_task_poll_seq(cx->task) - 1; /* it has not asked yet */
-	request->answered = false;
+	request->away = false;
 	apus_store_relaxed(&request->unwanted, 0);
 	apus_store_relaxed(&request->status, APUSI_QUEUED);
 	request_link(pool, request);
-	task_mark(cx->task);
 }
 
-int apusi_offload_claim(struct apus_cx *cx, struct apus_offload *op,
-	const struct apus_offload_kind *kind, size_t bytes, void **data)
+int apusi_offload_claim(struct apus_cx *cx, struct apus_op *op,
+	const struct apus_offload_kind *kind, const struct apusi_call *call,
+	struct apusi_offload_request **out)
 {
 	struct apusi_offload *pool = cx->offload;
-	struct apus_offload_request *request;
+	struct apusi_offload_request *request;
 
 	APUS_ASSERT(cx->task != NULL);
 	if (pool == NULL)
 		return -ENOTSUP;
-	if (op_request(cx, op) != NULL)
-		return -EBUSY;
-	if (bytes > pool->config.bytes)
+	if (kind->bytes > pool->config.bytes)
 		return -EMSGSIZE;
 	request = request_claim(pool);
 	if (request == NULL) {
 		pool->counts.refused++;
 		return -EAGAIN;
 	}
-	request_prepare(cx, request, kind);
-	op->request = request;
-	op->serial = request->serial;
-	op->loop_id = cx->loop_id;
-	*data = request->data;
+	request_prepare(pool, request, kind);
+	apusi_op_begin(cx, op, &request->op, &verbs, call);
+	*out = request;
 	return 0;
 }
 
@@ -214,107 +199,77 @@ static int helpers_want(struct apusi_offload *pool)
 	return pool->helper_count != 0 ? 0 : err;
 }
 
-int apusi_offload_submit(struct apus_cx *cx, struct apus_offload *op)
+int apusi_offload_submit(struct apus_cx *cx, struct apus_op *op)
 {
 	struct apusi_offload *pool = cx->offload;
-	struct apus_offload_request *request = op->request;
+	struct apusi_offload_request *request = request_of(op->request);
 	int err = 0;
 
+	if (!pool->config.at_once)
+		err = helpers_want(pool);
+	if (err) {
+		pool->counts.refused++;
+		apusi_op_withdraw(cx, op);
+		request_free(pool, request);
+		return err;
+	}
+	request->away = true;
+	pool->outstanding++;
 	if (pool->config.at_once) {
-		pool->outstanding++;
 		apus_store_relaxed(&request->status, APUSI_RUNNING);
 		apusi_request_call(request);
 		apusi_port_push(pool->port, &request->node);
-		return 0;
+	} else {
+		apusi_queue_push(pool, request);
 	}
-	err = helpers_want(pool);
-	if (err) {
-		pool->counts.refused++;
-		request_free(pool, request);
-		op_reset(op);
-		return err;
-	}
-	pool->outstanding++;
-	apusi_queue_push(pool, request);
 	return 0;
 }
 
-void apusi_offload_answer(struct apus_offload *op, apus_poll result)
+static struct apusi_call call_of(const struct apus_offload_kind *kind, const void *data)
 {
-	struct apus_offload_request *request = op->request;
+	struct apusi_call call = { .verb = kind, .data = data, .bytes = kind->bytes };
 
-	request->result = result;
-	request->answered = true;
-	apus_store_relaxed(&request->status, APUSI_DONE);
+	return call;
 }
 
 int apus_offload_start_kind(struct apus_cx *cx, struct apus_offload *op,
 	const struct apus_offload_kind *kind, const void *data)
 {
-	void *copy;
-	int err = apusi_offload_claim(cx, op, kind, kind->bytes, &copy);
+	const struct apusi_call call = call_of(kind, data);
+	struct apusi_offload_request *request;
+	int err;
 
+	if (apusi_op_request(cx, &op->op) != NULL)
+		return -EBUSY;
+	err = apusi_offload_claim(cx, &op->op, kind, &call, &request);
 	if (err)
 		return err;
-	memcpy(copy, data, kind->bytes);
-	op->request->caller_data = data;
-	return apusi_offload_submit(cx, op);
+	memcpy(request->data, data, kind->bytes);
+	return apusi_offload_submit(cx, &op->op);
 }
 
 /* ---- awaiting ---------------------------------------------------------------------- */
 
-apus_poll apusi_offload_look(struct apus_cx *cx, struct apus_offload *op, void **data)
-{
-	struct apus_offload_request *request = op_request(cx, op);
-
-	if (request == NULL) {
-		op_reset(op);
-		return -ESTALE;
-	}
-	if (request->owner != cx->task)
-		return -EPERM;
-	*data = request->data;
-	if (request->answered)
-		return request->result;
-	request->stamp = apus_task_poll_seq(cx->task);
-	return APUS_PENDING;
-}
-
-/* The answer has been taken, or there will be none. */
-void apusi_offload_release(struct apus_cx *cx, struct apus_offload *op)
-{
-	struct apus_offload_request *request = op_request(cx, op);
-
-	APUS_ASSERT(request->answered || apus_load_relaxed(&request->status) == APUSI_DROPPED);
-	op_reset(op);
-	request->owner = NULL;
-	request->kind = NULL;
-	if (request->answered)
-		request_free(cx->offload, request);
-}
-
 static apus_poll op_await(struct apus_cx *cx, struct apus_offload *op,
 	const struct apus_offload_kind *kind, void *data)
 {
-	const struct apus_offload_request *request = op_request(cx, op);
-	apus_poll answer;
-	void *copy;
+	const struct apusi_call call = call_of(kind, data);
+	bool answered;
+	apus_poll answer = apusi_op_look(cx, &op->op, &call, &answered);
 
-	if (request != NULL && request->owner == cx->task &&
-		(request->kind != kind || request->caller_data != data))
-		return -EBUSY;
-	answer = apusi_offload_look(cx, op, &copy);
-	if (answer == APUS_PENDING || op_request(cx, op) == NULL || request->owner != cx->task)
-		return answer;
-	memcpy(data, copy, kind->bytes);
-	apusi_offload_release(cx, op);
+	if (answer == APUSI_OP_IDLE)
+		return -ESTALE;
+	if (answered) {
+		memcpy(data, apusi_offload_data(op->op.request), kind->bytes);
+		apusi_op_release(cx, &op->op);
+	}
 	return answer;
 }
 
 apus_poll apus_offload_run_kind(struct apus_cx *cx, struct apus_offload *op,
 	const struct apus_offload_kind *kind, void *data)
 {
-	int err = op->request == NULL ? apus_offload_start_kind(cx, op, kind, data) : 0;
+	int err = apus_offload_is_busy(op) ? 0 : apus_offload_start_kind(cx, op, kind, data);
 
 	return err ? err : op_await(cx, op, kind, data);
 }
@@ -322,11 +277,13 @@ apus_poll apus_offload_run_kind(struct apus_cx *cx, struct apus_offload *op,
 apus_poll apus_offload_cancel_kind(struct apus_cx *cx, struct apus_offload *op,
 	const struct apus_offload_kind *kind, void *data)
 {
-	struct apus_offload_request *request = op_request(cx, op);
+	const struct apusi_call call = call_of(kind, data);
+	bool answered;
 
-	if (request != NULL && request->owner == cx->task && request->kind == kind &&
-		request->caller_data == data && !request->answered && request_unqueue(request)) {
-		apusi_offload_release(cx, op);
+	if (apusi_op_look(cx, &op->op, &call, &answered) == APUS_PENDING &&
+	    request_unqueue(request_of(op->op.request))) {
+		apusi_op_answer(cx, op->op.request, -ECANCELED);
+		apusi_op_release(cx, &op->op);
 		return -ECANCELED;
 	}
 	return op_await(cx, op, kind, data);
@@ -334,17 +291,16 @@ apus_poll apus_offload_cancel_kind(struct apus_cx *cx, struct apus_offload *op,
 
 void apus_offload_drop(struct apus_cx *cx, struct apus_offload *op)
 {
-	struct apus_offload_request *request = op_request(cx, op);
-
-	op_reset(op);
-	if (request != NULL)
-		request_abandon(request);
+	if (apusi_op_request(cx, &op->op) != NULL)
+		apusi_op_abandon(cx, &op->op);
+	else
+		memset(op, 0, sizeof *op);
 }
 
 bool apus_offload_is_unwanted(const void *self)
 {
-	const struct apus_offload_request *request =
-		apus_container_of(self, const struct apus_offload_request, data);
+	const struct apusi_offload_request *request =
+		apus_container_of(self, const struct apusi_offload_request, data);
 
 	return apus_load_relaxed(&request->unwanted) != 0 ||
 	       apus_load_relaxed(&request->pool->stopping) != 0;
@@ -403,7 +359,7 @@ static struct apusi_offload *pool_new(const struct apusi_offload_config *config)
 int apusi_offload_open(struct apus_cx *cx, const struct apusi_offload_config *config)
 {
 	struct apus_slab_config slab = {
-		.slot_bytes = sizeof(struct apus_offload_request) + config->bytes,
+		.slot_bytes = sizeof(struct apusi_offload_request) + config->bytes,
 		.slot_align = APUS_CACHE_LINE,
 		.slot_count = config->count,
 		.chunk_max = 1,
@@ -421,7 +377,6 @@ int apusi_offload_open(struct apus_cx *cx, const struct apusi_offload_config *co
 	pool->port = cx->port;
 	pool->loop_id = cx->loop_id;
 	cx->offload = pool;
-	cx->offloads_end = offloads_end;
 	err = apus_slab_init(&pool->requests, &slab);
 	if (!err && pool->helpers == NULL)
 		err = -ENOMEM;
@@ -455,7 +410,7 @@ void apusi_offload_close(struct apusi_offload *pool)
 
 void apusi_offload_count(const struct apusi_offload *pool, struct apusi_offload_counts *counts)
 {
-	const struct apus_offload_request *request;
+	const struct apusi_offload_request *request;
 
 	memset(counts, 0, sizeof *counts);
 	if (pool == NULL)

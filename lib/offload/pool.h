@@ -13,6 +13,7 @@
 #include <sched.h>
 
 #include "apus/offload.h"
+#include "wait/op.h"
 #include "wait/port.h"
 
 enum apusi_offload_status {
@@ -22,20 +23,16 @@ enum apusi_offload_status {
 	APUSI_DROPPED  /* still in the queue: whoever pops it gives it back */
 };
 
-struct apus_offload_request {
-	void *slab_link; /* the slab's, while free */
-	uint64_t serial; /* identifies the use; 0 while free */
+struct apusi_offload_request {
+	struct apusi_op op; /* first; its owner, and what the owner gets */
 	struct apus_inbox_node node;
 	struct apusi_offload *pool;
 	const struct apus_offload_kind *kind; /* NULL: there is nothing to discard */
-	struct apus_task *owner; /* NULL: nobody takes the answer */
-	const void *caller_data;
-	struct apus_offload_request *next, *prev; /* of those in use */
-	uint32_t stamp; /* the owner's last poll that asked */
-	bool answered;  /* the node was taken */
+	struct apusi_offload_request *next, *prev; /* of those in use */
+	bool away;         /* in the queue, with a helper, or in the inbox */
 	uint32_t status;   /* enum apusi_offload_status */
 	uint32_t unwanted; /* the loop writes, the function may read */
-	apus_poll result;
+	apus_poll result;  /* what the function returned */
 	unsigned char data[] __attribute__((__aligned__(16)));
 };
 
@@ -67,7 +64,7 @@ struct apusi_offload {
 
 	/* the loop's */
 	struct apus_slab requests;
-	struct apus_offload_request *in_use;
+	struct apusi_offload_request *in_use;
 	struct apusi_helper *helpers;
 	uint32_t helper_count;
 	uint32_t outstanding; /* requests that are not back from the helpers */
@@ -85,7 +82,7 @@ struct apusi_offload {
 	uint32_t live; /* helpers that have not left their loop; a futex */
 	uint32_t holders;
 
-	struct apus_offload_request *queue[] __attribute__((__aligned__(APUS_CACHE_LINE)));
+	struct apusi_offload_request *queue[] __attribute__((__aligned__(APUS_CACHE_LINE)));
 };
 
 /* ---- what the loop calls ------------------------------------------------------ */
@@ -107,19 +104,21 @@ void apusi_offload_count(const struct apusi_offload *pool, struct apusi_offload_
 /* ---- for those who build on it: a request's data in place ------------------------ */
 
 /*
- * Claims a request for the running task, whose data the caller fills in, and then submits or
- * answers.  0 or -errno.
+ * Claims a request, whose data the caller fills in, and then submits or withdraws; `op` is idle
+ * and names it from here on.  0 or -errno.  A function that is lent memory of the caller's is
+ * told so by apusi_op_lend before it is submitted.
  */
-int apusi_offload_claim(struct apus_cx *cx, struct apus_offload *op,
-	const struct apus_offload_kind *kind, size_t bytes, void **data);
+int apusi_offload_claim(struct apus_cx *cx, struct apus_op *op,
+	const struct apus_offload_kind *kind, const struct apusi_call *call,
+	struct apusi_offload_request **out);
 /* 0; or -errno, and the claim is gone. */
-int apusi_offload_submit(struct apus_cx *cx, struct apus_offload *op);
-/* As if the function had answered that, at once. */
-void apusi_offload_answer(struct apus_offload *op, apus_poll result);
+int apusi_offload_submit(struct apus_cx *cx, struct apus_op *op);
 
-/* The answer, which stays, with its data, until it is released. */
-apus_poll apusi_offload_look(struct apus_cx *cx, struct apus_offload *op, void **data);
-void apusi_offload_release(struct apus_cx *cx, struct apus_offload *op);
+/* The data of an operation that is in flight, or answered and not released. */
+static inline void *apusi_offload_data(struct apusi_op *request)
+{
+	return ((struct apusi_offload_request *)(void *)request)->data;
+}
 
 /* ---- helper.c ------------------------------------------------------------------- */
 
@@ -127,8 +126,8 @@ void apusi_offload_release(struct apus_cx *cx, struct apus_offload *op);
 int apusi_helper_start(struct apusi_offload *pool);
 
 /* The loop pushes, anybody pops: NULL when empty. */
-void apusi_queue_push(struct apusi_offload *pool, struct apus_offload_request *request);
-struct apus_offload_request *apusi_queue_pop(struct apusi_offload *pool);
+void apusi_queue_push(struct apusi_offload *pool, struct apusi_offload_request *request);
+struct apusi_offload_request *apusi_queue_pop(struct apusi_offload *pool);
 
 /* Tells all to leave: how many are in a function still when the time is over. */
 uint32_t apusi_helpers_stop(struct apusi_offload *pool, int64_t wait_ns);
@@ -136,8 +135,8 @@ uint32_t apusi_helpers_stop(struct apusi_offload *pool, int64_t wait_ns);
 void apusi_helpers_join(struct apusi_offload *pool);
 
 /* offload.c: runs the function where we stand. */
-void apusi_request_call(struct apus_offload_request *request);
-void apusi_request_discard(struct apus_offload_request *request, apus_poll result);
+void apusi_request_call(struct apusi_offload_request *request);
+void apusi_request_discard(struct apusi_offload_request *request, apus_poll result);
 
 /* offload.c: the last who lets go frees the pool. */
 void apusi_offload_let_go(struct apusi_offload *pool);

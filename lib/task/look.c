@@ -36,7 +36,8 @@ void apusi_tasks_free_boxed(struct apus_cx *cx)
 	for (index = 0; index < cx->tasks.used_count; index++) {
 		struct apus_task *task = (struct apus_task *)apus_slab_at(&cx->tasks, index);
 
-		if (task->serial != 0 && task->flags & APUS_TASK_BOXED)
+		/* A held one is leaked: somebody still writes there. */
+		if (task->serial != 0 && (task->flags & (APUS_TASK_BOXED | APUS_TASK_HELD)) == APUS_TASK_BOXED)
 			free(apus_task_state(task));
 	}
 }
@@ -45,6 +46,8 @@ static enum apus_task_status task_status(const struct apus_task *task)
 {
 	if (task->flags & APUS_TASK_ENDED)
 		return APUS_STATUS_ENDED;
+	if (task->flags & APUS_TASK_HELD)
+		return APUS_STATUS_HELD;
 	if (task->flags & APUS_TASK_ABORTED)
 		return APUS_STATUS_ABORTED;
 	if (task->cx->task == task)

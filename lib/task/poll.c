@@ -100,7 +100,7 @@ static __attribute__((noinline)) void task_leave(struct apus_cx *cx, struct apus
 
 /* What a poll must look at before the task's function: all else is fast. */
 enum {
-	TASK_DEAD = APUS_TASK_ABORTED | APUS_TASK_ENDED | APUS_TASK_RELEASED,
+	TASK_DEAD = APUS_TASK_NO_POLL | APUS_TASK_RELEASED,
 	TASK_SPECIAL = TASK_DEAD | APUS_TASK_BROKEN | APUS_TASK_BOXED | APUS_TASK_HOT
 };
 
@@ -134,8 +134,10 @@ static inline __attribute__((always_inline)) void task_enter(struct apus_cx *cx,
 {
 	apus_poll value;
 
-	if (APUS_DEBUG)
+	if (APUS_DEBUG) {
 		stack_scribble();
+		cx->stack = __builtin_frame_address(0);
+	}
 	cx->task = task;
 	cx->flags = cx_flags;
 	value = task->kind->poll(cx, state);

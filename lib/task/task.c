@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "task/inner.h"
+#include "wait/op.h"
 #include "wait/port.h"
 
 /* ---- slots --------------------------------------------------------------- */
@@ -87,16 +88,6 @@ void apus_claim_drop(void *state)
 
 /* ---- ending ---------------------------------------------------------------- */
 
-static void aborted_push(struct apus_cx *cx, struct apus_task *task)
-{
-	task->next = NULL;
-	if (cx->aborted_head == NULL)
-		cx->aborted_head = task;
-	else
-		cx->aborted_tail->next = task;
-	cx->aborted_tail = task;
-}
-
 /* All its waits and its timer: gone, with no user code. */
 static void task_unhook(struct apus_cx *cx, struct apus_task *task)
 {
@@ -134,11 +125,20 @@ static void task_settle(struct apus_cx *cx, struct apus_task *task)
 
 static void extra_end(struct apus_cx *cx, struct apus_task *task)
 {
-	if (task->flags & APUS_TASK_OFFLOADS)
-		cx->offloads_end(cx, task);
 	if (task->waker != NULL)
 		apusi_waker_retire(cx, task->waker);
 	guards_fire(cx, task);
+}
+
+/* Nothing of it is with anybody else any more. */
+static void task_finish(struct apus_cx *cx, struct apus_task *task, apus_poll result)
+{
+	if (task->kind->cleanup != NULL)
+		task->kind->cleanup(cx, apus_task_state(task));
+	task->flags |= APUS_TASK_ENDED;
+	task->result = result;
+	cx->counts.ended++;
+	task_settle(cx, task);
 }
 
 void apusi_task_end(struct apus_cx *cx, struct apus_task *task, apus_poll result)
@@ -148,12 +148,16 @@ void apusi_task_end(struct apus_cx *cx, struct apus_task *task, apus_poll result
 		extra_end(cx, task);
 	/* No longer live: its cleanup cannot abort it into a second one. */
 	task->flags &= ~(uint64_t)(APUS_TASK_LIVE | APUS_TASK_BROKEN);
-	if (task->kind->cleanup != NULL)
-		task->kind->cleanup(cx, apus_task_state(task));
-	task->flags |= APUS_TASK_ENDED;
 	task->result = result;
-	cx->counts.ended++;
-	task_settle(cx, task);
+	if (!(task->flags & APUS_TASK_OPS) || !apusi_ops_end(cx, task))
+		task_finish(cx, task, result);
+}
+
+/* What held it is back. */
+static void task_let_go(struct apus_cx *cx, struct apus_task *task)
+{
+	task->flags &= ~(uint64_t)APUS_TASK_HELD;
+	task_finish(cx, task, task->result);
 }
 
 void apusi_task_abort(struct apus_cx *cx, struct apus_task *task)
@@ -161,7 +165,7 @@ void apusi_task_abort(struct apus_cx *cx, struct apus_task *task)
 	task->flags |= APUS_TASK_ABORTED;
 	task_unhook(cx, task);
 	task->wait.stamp = (uint32_t)cx->turn; /* of the node, which is free from here on */
-	aborted_push(cx, task);
+	apusi_cleanup_push(cx, task);
 }
 
 uint32_t apusi_tasks_cleanup(struct apus_cx *cx, uint32_t budget, uint64_t turn)
@@ -174,7 +178,10 @@ uint32_t apusi_tasks_cleanup(struct apus_cx *cx, uint32_t budget, uint64_t turn)
 		if (task == NULL || task->wait.stamp == (uint32_t)turn)
 			break;
 		cx->aborted_head = task->next;
-		apusi_task_end(cx, task, -ECANCELED);
+		if (task->flags & APUS_TASK_HELD)
+			task_let_go(cx, task);
+		else
+			apusi_task_end(cx, task, -ECANCELED);
 	}
 	return done;
 }
