@@ -70,6 +70,12 @@ enum apus_io_kind {
 	APUS_IO_NONE /* no descriptors */
 };
 
+/* The io_uring backend; zero is the default everywhere. */
+struct apus_uring_config {
+	uint32_t entries;     /* requests that one submission takes; 0: 256 */
+	uint32_t completions; /* that wait to be reaped, and are queued past it; 0: 1024 or more */
+};
+
 /* Part of the loop's configuration; zero is the default everywhere. */
 struct apus_io_config {
 	enum apus_io_kind kind;
@@ -78,6 +84,7 @@ struct apus_io_config {
 	bool prefault;         /* touch the table when it is opened */
 	bool lock;             /* and lock it */
 	bool plain_wait;       /* park by ppoll, as where epoll_pwait2 is missing */
+	struct apus_uring_config uring;
 };
 
 /* Counted since the loop was opened. */

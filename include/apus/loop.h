@@ -77,6 +77,7 @@ struct apus_config {
 	uint32_t backoff_turns; /* idle turns before APUS_IDLE_BACKOFF pauses; as many, then parks */
 
 	enum apus_io_kind backend;
+	struct apus_uring_config uring; /* where the backend is io_uring */
 
 	uint32_t offload_threads; /* at most, and none before the first use; 0: no offloading */
 

@@ -44,13 +44,13 @@ enum apusi_ready {
 
 enum apusi_slot_flags {
 	APUSI_OWNED = 1 << 0,      /* close(2) when the slot ends */
-	APUSI_WATCHED = 1 << 1,    /* in the kernel's queue, for reading at least */
+	APUSI_WATCHED = 1 << 1,    /* in the kernel's queue, for reading */
 	APUSI_HOT = 1 << 2,        /* tried every turn while awaited */
 	APUSI_SHARED = 1 << 3,     /* others may hold the same open file: remove before close */
 	APUSI_SHORT = 1 << 4,      /* a short read means that nothing is left */
 	APUSI_UNIX = 1 << 5,       /* of the family AF_UNIX */
 	APUSI_CONNECTING = 1 << 6, /* connect(2) has begun and has not ended */
-	APUSI_WATCHED_OUT = 1 << 7 /* and for writing */
+	APUSI_WATCHED_OUT = 1 << 7 /* for writing */
 };
 
 struct apusi_slot {
@@ -73,6 +73,7 @@ struct apus_io;
 
 struct apusi_backend {
 	const char *name; /* with open NULL: known, and not built in */
+	bool watches_apart; /* for writing is not for reading too, and is for one event */
 	int (*open)(struct apus_io *io, char *reason, size_t reason_bytes);
 	/* Turns events into bits and wakes; may park.  The number of events. */
 	uint32_t (*reap)(struct apus_io *io, int64_t timeout_ns, uint32_t budget);
@@ -85,7 +86,8 @@ struct apusi_backend {
 	bool close_removes; /* the last close(2) of a descriptor takes it out by itself */
 };
 
-extern const struct apusi_backend apusi_backend_epoll, apusi_backend_libev, apusi_backend_none;
+extern const struct apusi_backend apusi_backend_epoll, apusi_backend_uring,
+	apusi_backend_libev, apusi_backend_none;
 
 struct apus_io {
 	const struct apusi_backend *backend;
@@ -98,7 +100,9 @@ struct apus_io {
 	struct apus_io_config config; /* with the defaults filled in */
 	enum apus_io_kind kind;
 	bool from_environment; /* APUS_BACKEND chose the kind */
+	bool is_closing;       /* every slot is being ended, and the backend next */
 	int wake_fd;           /* -1: none */
+	char fallback[160];    /* AUTO: why the first choice could not be had; else empty */
 	void *state;           /* the backend's */
 };
 
@@ -179,6 +183,9 @@ void apusi_slot_unwatched(struct apus_io *io, struct apusi_slot *slot, uint32_t 
 
 /* Any event for a slot: bits and wakes. */
 APUS_COLD void apusi_io_event_rare(struct apus_io *io, struct apusi_slot *slot, uint32_t ready);
+
+/* Another slot has the same descriptor, and is watched. */
+bool apusi_slot_is_twice(struct apus_io *io, const struct apusi_slot *slot);
 
 /* ---- what the awaitables of io and net call ---------------------------------- */
 

@@ -116,20 +116,6 @@ static uint32_t reap(struct apus_io *io, int64_t timeout_ns, uint32_t budget)
 	return n > 0 ? (uint32_t)n : 0;
 }
 
-/* Another handle has the number: [B] is not the case. */
-static bool is_watched_twice(struct apus_io *io, const struct apusi_slot *slot)
-{
-	uint32_t i;
-
-	for (i = 0; i < io->slots.used_count; i++) {
-		const struct apusi_slot *other = apus_slab_at(&io->slots, i);
-
-		if (other != slot && other->fd == slot->fd && (other->flags & APUSI_WATCHED) != 0)
-			return true;
-	}
-	return false;
-}
-
 static int watch(struct apus_io *io, struct apusi_slot *slot, bool writer)
 {
 	struct epoll *epoll = io->state;
@@ -143,7 +129,8 @@ static int watch(struct apus_io *io, struct apusi_slot *slot, bool writer)
 			return 0;
 		if (errno != EEXIST)
 			return -errno;
-		if (is_watched_twice(io, slot))
+		/* Another handle has the number: [B] is not the case. */
+		if (apusi_slot_is_twice(io, slot))
 			return -EEXIST;
 	}
 	return epoll_ctl(epoll->fd, EPOLL_CTL_MOD, slot->fd, &event) == 0 ? 0 : -errno;

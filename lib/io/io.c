@@ -16,6 +16,7 @@ enum { KIND_COUNT = sizeof kind_names / sizeof *kind_names };
 
 static const struct apusi_backend *const backends[KIND_COUNT] = {
 	[APUS_IO_EPOLL] = &apusi_backend_epoll,
+	[APUS_IO_URING] = &apusi_backend_uring,
 	[APUS_IO_LIBEV] = &apusi_backend_libev,
 	[APUS_IO_NONE] = &apusi_backend_none,
 };
@@ -44,35 +45,51 @@ static int kind_parse(const char *name, enum apus_io_kind *kind)
 	return -EINVAL;
 }
 
-static enum apus_io_kind kind_best(void)
-{
-	if (kind_is_built(APUS_IO_EPOLL))
-		return APUS_IO_EPOLL;
-	return kind_is_built(APUS_IO_LIBEV) ? APUS_IO_LIBEV : APUS_IO_NONE;
-}
-
 /* The environment replaces AUTO only: a program that names a backend means it. */
 static int kind_choose(struct apus_io *io, char *reason, size_t reason_bytes)
 {
 	const char *name = getenv("APUS_BACKEND");
 
 	io->kind = io->config.kind;
-	if (io->kind == APUS_IO_AUTO && name != NULL && *name != '\0') {
-		if (kind_parse(name, &io->kind)) {
-			snprintf(reason, reason_bytes, "APUS_BACKEND=%s names no backend", name);
-			return -EINVAL;
-		}
-		io->from_environment = true;
+	if (io->kind != APUS_IO_AUTO || name == NULL || *name == '\0')
+		return 0;
+	if (kind_parse(name, &io->kind)) {
+		snprintf(reason, reason_bytes, "APUS_BACKEND=%s names no backend", name);
+		return -EINVAL;
 	}
-	if (io->kind == APUS_IO_AUTO)
-		io->kind = kind_best();
-	if ((unsigned)io->kind >= KIND_COUNT || !kind_is_built(io->kind)) {
+	io->from_environment = io->kind != APUS_IO_AUTO;
+	return 0;
+}
+
+static int kind_open(struct apus_io *io, enum apus_io_kind kind, char *reason, size_t reason_bytes)
+{
+	io->kind = kind;
+	if ((unsigned)kind >= KIND_COUNT || !kind_is_built(kind)) {
 		snprintf(reason, reason_bytes, "the %s backend is not built in",
-			apus_io_kind_name(io->kind));
+			apus_io_kind_name(kind));
 		return -ENOTSUP;
 	}
-	io->backend = backends[io->kind];
-	return 0;
+	io->backend = backends[kind];
+	return io->backend->open(io, reason, reason_bytes);
+}
+
+/* What is built and can be had, best first; why the others cannot is kept for the log. */
+static int kind_open_best(struct apus_io *io, char *reason, size_t reason_bytes)
+{
+	static const enum apus_io_kind order[] = { APUS_IO_EPOLL, APUS_IO_URING, APUS_IO_LIBEV,
+		APUS_IO_NONE };
+	size_t i;
+	int err = -ENOTSUP;
+
+	for (i = 0; i < sizeof order / sizeof *order && err != 0; i++) {
+		if (!kind_is_built(order[i]))
+			continue;
+		err = kind_open(io, order[i], reason, reason_bytes);
+		if (err && io->fallback[0] == '\0')
+			snprintf(io->fallback, sizeof io->fallback, "%s cannot be had: %s",
+				apus_io_kind_name(order[i]), reason);
+	}
+	return err;
 }
 
 /* ---- open and close ------------------------------------------------------------- */
@@ -102,7 +119,10 @@ static int io_init(struct apus_io *io, char *reason, size_t reason_bytes)
 	err = slots_open(io, reason, reason_bytes);
 	if (err)
 		return err;
-	err = io->backend->open(io, reason, reason_bytes);
+	if (io->kind == APUS_IO_AUTO)
+		err = kind_open_best(io, reason, reason_bytes);
+	else
+		err = kind_open(io, io->kind, reason, reason_bytes);
 	if (err)
 		apus_slab_deinit(&io->slots);
 	return err;
@@ -139,6 +159,7 @@ void apusi_io_close(struct apus_io *io)
 {
 	uint32_t i;
 
+	io->is_closing = true;
 	for (i = 0; i < io->slots.used_count; i++) {
 		struct apusi_slot *slot = apus_slab_at(&io->slots, i);
 
@@ -203,6 +224,19 @@ void apusi_slot_unwatched(struct apus_io *io, struct apusi_slot *slot, uint32_t 
 		io->watched_count--;
 }
 
+bool apusi_slot_is_twice(struct apus_io *io, const struct apusi_slot *slot)
+{
+	uint32_t i;
+
+	for (i = 0; i < io->slots.used_count; i++) {
+		const struct apusi_slot *other = apus_slab_at(&io->slots, i);
+
+		if (other != slot && other->fd == slot->fd && is_watched_at_all(other))
+			return true;
+	}
+	return false;
+}
+
 static void slot_unwatch(struct apus_io *io, struct apusi_slot *slot)
 {
 	if (!is_watched_at_all(slot))
@@ -213,9 +247,7 @@ static void slot_unwatch(struct apus_io *io, struct apusi_slot *slot)
 
 static inline bool is_watched(const struct apusi_slot *slot, bool writer)
 {
-	uint32_t flags = writer ? APUSI_WATCHED | APUSI_WATCHED_OUT : APUSI_WATCHED;
-
-	return (slot->flags & flags) == flags;
+	return (slot->flags & (writer ? APUSI_WATCHED_OUT : APUSI_WATCHED)) != 0;
 }
 
 int apusi_slot_watch(struct apus_io *io, struct apusi_slot *slot, bool writer)
@@ -229,7 +261,10 @@ int apusi_slot_watch(struct apus_io *io, struct apusi_slot *slot, bool writer)
 		return err;
 	if (!is_watched_at_all(slot))
 		io->watched_count++;
-	slot->flags |= writer ? APUSI_WATCHED | APUSI_WATCHED_OUT : APUSI_WATCHED;
+	if (!writer || !io->backend->watches_apart)
+		slot->flags |= APUSI_WATCHED;
+	if (writer)
+		slot->flags |= APUSI_WATCHED_OUT;
 	io->counts.watches++;
 	return 0;
 }
@@ -240,6 +275,8 @@ int apusi_slot_watch(struct apus_io *io, struct apusi_slot *slot, bool writer)
  */
 static void slot_unwatch_out(struct apus_io *io, struct apusi_slot *slot)
 {
+	if (io->backend->watches_apart)
+		return; /* and for one edge */
 	if ((slot->flags & APUSI_SHORT) == 0 && io->backend->watch(io, slot, false) == 0)
 		slot->flags &= ~(uint32_t)APUSI_WATCHED_OUT;
 }

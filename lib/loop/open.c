@@ -136,6 +136,7 @@ static int open_io(struct apus_loop *loop)
 		.event_batch = config->io_budget,
 		.prefault = config->prefault,
 		.lock = config->lock_memory,
+		.uring = config->uring,
 	};
 	int err;
 
@@ -147,6 +148,9 @@ static int open_io(struct apus_loop *loop)
 	if (loop->cx.io->from_environment)
 		apus_log(config->log_fn, config->log_arg, APUS_LOG_INFO,
 			"backend %s, from APUS_BACKEND", apusi_io_name(loop->cx.io));
+	if (loop->cx.io->fallback[0] != '\0')
+		apus_log(config->log_fn, config->log_arg, APUS_LOG_WARN, "backend %s: %s",
+			apusi_io_name(loop->cx.io), loop->cx.io->fallback);
 	return apusi_io_set_wake(loop->cx.io, loop->cx.port->wake_fd);
 }
 

@@ -49,6 +49,11 @@ TEST_UNUSED static struct apus_io *loop_io(void)
 	return apus_loop_cx(main_loop)->io;
 }
 
+TEST_UNUSED static bool is_over(enum apus_io_kind kind)
+{
+	return loop_io()->kind == kind;
+}
+
 TEST_UNUSED static struct apusi_slot *slot_of(uint64_t token)
 {
 	return apusi_slot_find(loop_io(), token);

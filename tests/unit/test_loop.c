@@ -798,15 +798,19 @@ int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *time, const s
 /* P12: neither rounded down to a spin, nor up to a millisecond. */
 START_TEST(parking_counts_nanoseconds)
 {
+	/* The last is what this program runs over; io_uring has no call that we could see. */
+	static const enum apus_io_kind kinds[] = { APUS_IO_EPOLL, APUS_IO_EPOLL, APUS_IO_NONE,
+		APUS_IO_AUTO };
 	int way;
 
-	for (way = 0; way < 3; way++) {
+	for (way = 0; way < 4; way++) {
 		struct apus_loop *loop;
 		struct apus_counters after;
 		int i;
 
 		parked.refuse = way == 1;
-		loop = open_real(APUS_IDLE_PARK, way == 2 ? APUS_IO_NONE : APUS_IO_EPOLL);
+		loop = open_real(APUS_IDLE_PARK, apusi_backend_epoll.open != NULL ? kinds[way] :
+			APUS_IO_NONE);
 		parked.count = 0;
 		ck_assert_int_eq((int)apus_run(loop, sleeps,
 			(&(struct some){ .ns = 50 * APUS_USEC, .rounds = 20 })), 0);
@@ -818,7 +822,8 @@ START_TEST(parking_counts_nanoseconds)
 		/* A park a sleep, and as many turns before it and after it as the phases need. */
 		ck_assert_uint_ge(after.parks, 1);
 		ck_assert_uint_le(after.turns, 20 * 6 + 20);
-		ck_assert_uint_eq(after.parks, (uint64_t)parked.count);
+		if (way < 3)
+			ck_assert_uint_eq(after.parks, (uint64_t)parked.count);
 		loop_close(loop);
 	}
 }

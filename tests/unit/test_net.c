@@ -373,6 +373,11 @@ START_TEST(the_end_behind_a_short_read_is_found)
 }
 END_TEST
 
+static void over_epoll(struct apus_config *config)
+{
+	config->backend = APUS_IO_EPOLL;
+}
+
 /* The short read says that nothing is left; no call asks for EAGAIN. */
 START_TEST(a_short_read_saves_the_read_that_would_be_refused)
 {
@@ -380,7 +385,7 @@ START_TEST(a_short_read_saves_the_read_that_would_be_refused)
 	struct call call = { .poll = tcp_read, .data = buffer, .bytes = sizeof buffer };
 	int i, adopted;
 
-	loop_open();
+	loop_open_with(over_epoll);
 	call.tcp = pair_open(&peer);
 	for (adopted = 0; adopted < 2; adopted++) {
 		call_start_pending(&call);

@@ -193,17 +193,29 @@ static void turn_without_interval(void)
 	turn_with_descriptor(0);
 }
 
+static enum apus_io_kind kind_of_loops(void)
+{
+	struct apus_loop *loop = open_busy(0);
+	enum apus_io_kind kind = apus_loop_cx(loop)->io->kind;
+
+	loop_close(loop);
+	return kind;
+}
+
 /* Promise 10's exception: I/O polls that are due, and no other call. */
 START_TEST(idle_turns_with_descriptors_make_the_polls_that_are_due)
 {
 	long calls = calls_of(turn_with_interval);
 
+	enum apus_io_kind kind = kind_of_loops();
+
 	if (calls < 0)
 		TEST_SKIP("tracing is not allowed here");
-	if (calls == 0)
+	if (kind == APUS_IO_NONE)
 		TEST_SKIP("no backend for descriptors");
-	ck_assert_int_eq(calls, TURNS / 100);
-	ck_assert_int_eq(calls_of(turn_without_interval), TURNS);
+	/* To io_uring a poll is a look at memory. */
+	ck_assert_int_eq(calls, kind == APUS_IO_URING ? 0 : TURNS / 100);
+	ck_assert_int_eq(calls_of(turn_without_interval), kind == APUS_IO_URING ? 0 : TURNS);
 }
 END_TEST
 

@@ -1,0 +1,13 @@
+#include "io/uring.h"
+
+const struct apusi_backend apusi_backend_uring = {
+	.name = "uring",
+	.watches_apart = true,
+	.open = apusi_uring_open,
+	.reap = apusi_uring_reap,
+	.submit = apusi_uring_submit,
+	.close = apusi_uring_close,
+	.watch = apusi_uring_watch,
+	.remove = apusi_uring_remove,
+	.set_wake = apusi_uring_set_wake,
+};

@@ -1,0 +1,134 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/uring.h"
+
+enum { ENTRIES_DEFAULT = 256, COMPLETIONS_MIN = 1024, INDEX_BITS = 32 - APUSI_URING_KIND_BITS };
+
+#define CLOSE_WAIT_NS APUS_SEC
+
+/* ---- what a kernel can do --------------------------------------------------------- */
+
+/*
+ * The ways to run a ring, best first; a kernel that does not know a flag says EINVAL.  Before
+ * Linux 6.1 completions are worked off whenever the thread enters the kernel, before 5.19
+ * by an interrupt.
+ */
+static const unsigned setups[] = {
+	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+	IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+	0,
+};
+
+/* EXT_ARG parks for nanoseconds, NODROP keeps what does not fit the completion queue. */
+enum { FEATURES_NEEDED = IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP | IORING_FEAT_CQE_SKIP };
+
+static const char *setup_reason(int err)
+{
+	switch (err) {
+	case -ENOSYS:
+		return "this kernel, or a filter of system calls, has none";
+	case -EPERM:
+		return "kernel.io_uring_disabled, or a filter of system calls, forbids it";
+	case -ENOMEM:
+		return "no memory for its queues: RLIMIT_MEMLOCK, or the container's limit";
+	case -EMFILE:
+		return "no descriptor is left: RLIMIT_NOFILE";
+	default:
+		return strerror(-err);
+	}
+}
+
+static int queue_init(struct apus_io *io, unsigned flags)
+{
+	const struct apus_uring_config *config = &io->config.uring;
+	struct io_uring_params params = { 0 };
+	unsigned entries = config->entries != 0 ? config->entries : ENTRIES_DEFAULT;
+
+	params.flags = flags | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE;
+	params.cq_entries = config->completions;
+	if (params.cq_entries == 0)
+		params.cq_entries = entries > COMPLETIONS_MIN / 4 ? 4 * entries : COMPLETIONS_MIN;
+	return io_uring_queue_init_params(entries, &apusi_uring_of(io)->ring, &params);
+}
+
+static int ring_init(struct apus_io *io, char *reason, size_t reason_bytes)
+{
+	size_t i;
+	int err = -EINVAL;
+
+	for (i = 0; i < sizeof setups / sizeof *setups && err == -EINVAL; i++)
+		err = queue_init(io, setups[i]);
+	if (err)
+		snprintf(reason, reason_bytes, "io_uring_setup: %s", setup_reason(err));
+	return err;
+}
+
+static int check_features(struct apus_io *io, char *reason, size_t reason_bytes)
+{
+	if ((apusi_uring_of(io)->ring.features & FEATURES_NEEDED) == FEATURES_NEEDED)
+		return 0;
+	snprintf(reason, reason_bytes, "io_uring of this kernel is too old: Linux 5.17 is needed");
+	return -ENOTSUP;
+}
+
+/* ---- opening ------------------------------------------------------------------------ */
+
+static int check_config(const struct apus_io *io, char *reason, size_t reason_bytes)
+{
+	const struct apus_uring_config *config = &io->config.uring;
+	const char *why = NULL;
+
+	if (io->config.socket_count > UINT32_C(1) << INDEX_BITS)
+		why = "config.socket_count is over 2^29, more than a completion can name";
+	else if (config->completions != 0 && config->completions < config->entries)
+		why = "config.uring.completions is less than config.uring.entries";
+	if (why == NULL)
+		return 0;
+	snprintf(reason, reason_bytes, "%s", why);
+	return -EINVAL;
+}
+
+static int open_ring(struct apus_io *io, char *reason, size_t reason_bytes)
+{
+	int err = ring_init(io, reason, reason_bytes);
+
+	if (err)
+		return err;
+	err = check_features(io, reason, reason_bytes);
+	if (err)
+		io_uring_queue_exit(&apusi_uring_of(io)->ring);
+	else
+		(void)io_uring_ring_dontfork(&apusi_uring_of(io)->ring); /* a child has none */
+	return err;
+}
+
+int apusi_uring_open(struct apus_io *io, char *reason, size_t reason_bytes)
+{
+	int err = check_config(io, reason, reason_bytes);
+
+	if (err)
+		return err;
+	io->state = calloc(1, sizeof(struct apusi_uring));
+	if (io->state == NULL) {
+		snprintf(reason, reason_bytes, "no memory for the ring");
+		return -ENOMEM;
+	}
+	err = open_ring(io, reason, reason_bytes);
+	if (err) {
+		free(io->state);
+		io->state = NULL;
+	}
+	return err;
+}
+
+void apusi_uring_close(struct apus_io *io)
+{
+	struct apusi_uring *uring = apusi_uring_of(io);
+
+	/* Without it the kernel ends what is left by itself, a little after we are gone. */
+	(void)apusi_uring_cancel_all(io, CLOSE_WAIT_NS);
+	io_uring_queue_exit(&uring->ring);
+	free(uring);
+}

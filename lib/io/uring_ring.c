@@ -1,0 +1,135 @@
+#include <time.h>
+
+#include "io/uring.h"
+
+/* ---- submitting --------------------------------------------------------------- */
+
+/*
+ * A full queue is no refusal: what is in it goes to the kernel, and makes room.  Where a
+ * thread of the kernel's takes it (SQPOLL), that takes a moment.
+ */
+static APUS_COLD struct io_uring_sqe *claim_slow(struct apusi_uring *uring)
+{
+	struct io_uring_sqe *sqe;
+
+	do {
+		uring->enters++;
+		if (io_uring_submit(&uring->ring) < 0)
+			return NULL;
+		sqe = io_uring_get_sqe(&uring->ring);
+		if (sqe == NULL && (uring->ring.flags & IORING_SETUP_SQPOLL) != 0)
+			io_uring_sqring_wait(&uring->ring);
+	} while (sqe == NULL && (uring->ring.flags & IORING_SETUP_SQPOLL) != 0);
+	return sqe;
+}
+
+struct io_uring_sqe *apusi_uring_claim(struct apus_io *io)
+{
+	struct apusi_uring *uring = apusi_uring_of(io);
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
+
+	return apus_likely(sqe != NULL) ? sqe : claim_slow(uring);
+}
+
+/* What the kernel does not take now (it has no memory) stays in the queue for the next turn. */
+void apusi_uring_submit(struct apus_io *io)
+{
+	struct apusi_uring *uring = apusi_uring_of(io);
+
+	if (apus_likely(io_uring_sq_ready(&uring->ring) == 0))
+		return;
+	uring->enters++;
+	(void)io_uring_submit(&uring->ring);
+}
+
+/* ---- completions ---------------------------------------------------------------- */
+
+static inline void dispatch(struct apus_io *io, const struct io_uring_cqe *cqe)
+{
+	switch (cqe->user_data & APUSI_URING_KIND_MASK) {
+	case APUSI_URING_READ:
+	case APUSI_URING_WRITE:
+		apusi_uring_polled(io, cqe);
+		break;
+	case APUSI_URING_WAKE:
+		apusi_uring_woken(io, cqe);
+		break;
+	default:
+		break;
+	}
+}
+
+/*
+ * An entry is given back before it is acted upon: what is done about it may look at the
+ * queue itself.
+ */
+static uint32_t take(struct apus_io *io, uint32_t budget)
+{
+	struct io_uring *ring = &apusi_uring_of(io)->ring;
+	struct io_uring_cqe *next, cqe;
+	uint32_t count = 0;
+
+	while (count < budget && io_uring_cq_ready(ring) != 0) {
+		if (io_uring_peek_cqe(ring, &next) != 0)
+			break;
+		cqe = *next;
+		io_uring_cqe_seen(ring, next);
+		dispatch(io, &cqe);
+		count++;
+	}
+	return count;
+}
+
+/* ---- reaping ---------------------------------------------------------------------- */
+
+/*
+ * Without a flag of the kernel's there is nothing to be had from it: a look at the two
+ * queues is all that an idle reap costs.  What was asked for outside of a turn is in the
+ * queue of submissions still.
+ */
+static inline bool wants_kernel(const struct io_uring *ring)
+{
+	unsigned flags = IO_URING_READ_ONCE(*ring->sq.kflags);
+
+	return (flags & (IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN)) != 0 ||
+	       io_uring_sq_ready(ring) != 0;
+}
+
+static APUS_COLD void wait_for(struct apusi_uring *uring, int64_t timeout_ns)
+{
+	struct __kernel_timespec time = { timeout_ns / APUS_SEC, timeout_ns % APUS_SEC };
+	struct io_uring_cqe *cqe;
+
+	uring->enters++;
+	/* A time that is over, and EINTR, are reaps that found nothing. */
+	(void)io_uring_submit_and_wait_timeout(&uring->ring, &cqe, 1,
+		timeout_ns == APUS_NEVER ? NULL : &time, NULL);
+}
+
+static inline void ask(struct apusi_uring *uring)
+{
+	uring->enters++;
+	(void)io_uring_submit_and_get_events(&uring->ring);
+}
+
+uint32_t apusi_uring_reap(struct apus_io *io, int64_t timeout_ns, uint32_t budget)
+{
+	struct apusi_uring *uring = apusi_uring_of(io);
+
+	if (apus_unlikely(timeout_ns != 0))
+		wait_for(uring, timeout_ns);
+	else if (wants_kernel(&uring->ring))
+		ask(uring);
+	return take(io, budget);
+}
+
+void apusi_uring_flush(struct apus_io *io, int64_t timeout_ns)
+{
+	struct apusi_uring *uring = apusi_uring_of(io);
+
+	if (timeout_ns == 0)
+		ask(uring);
+	else
+		wait_for(uring, timeout_ns);
+	take(io, UINT32_MAX);
+}
