@@ -13,22 +13,43 @@ START_TEST(an_odd_first_place_is_refused)
 }
 END_TEST
 
+/* As the library locks it; nobody waits for the lock for long. */
+static void line_lock(struct numbers *numbers)
+{
+	uint32_t word = 0;
+
+	while (!apus_swap_acq_rel(&numbers->channel.line.lock, &word, 1)) {
+		word = 0;
+		sched_yield();
+	}
+}
+
+static void line_unlock(struct numbers *numbers)
+{
+	apus_exchange_full(&numbers->channel.line.lock, 0);
+}
+
 /* Places in the line of waiting senders. */
 static unsigned line_count(struct numbers *numbers)
 {
 	struct apusi_place *place;
 	unsigned count = 0;
-	uint32_t word = 0;
 
-	/* As the library locks it; nobody waits for the lock for long. */
-	while (!apus_swap_acq_rel(&numbers->channel.line.lock, &word, 1)) {
-		word = 0;
-		sched_yield();
-	}
+	line_lock(numbers);
 	for (place = numbers->channel.line.head; place != NULL; place = place->next)
 		count++;
-	apus_exchange_full(&numbers->channel.line.lock, 0);
+	line_unlock(numbers);
 	return count;
+}
+
+static const struct apusi_place *line_last(struct numbers *numbers)
+{
+	const struct apusi_place *last;
+
+	line_lock(numbers);
+	last = numbers->channel.line.tail;
+	line_unlock(numbers);
+	return last;
 }
 
 /* Promise 11: no barging. */
@@ -150,12 +171,15 @@ static void *sleeper_run(void *arg)
 static void sleeper_start(struct sleeper *sleeper, struct numbers *numbers, uint64_t message,
 	int64_t timeout_ns)
 {
-	unsigned before = line_count(numbers);
+	const struct apusi_place *last = line_last(numbers);
 
 	*sleeper = (struct sleeper){ numbers, message, timeout_ns, 1, 0 };
 	ck_assert_int_eq(pthread_create(&sleeper->thread, NULL, sleeper_run, sleeper), 0);
-	/* It stands in the line, or has given up already. */
-	while (line_count(numbers) == before && apus_load_acquire(&sleeper->err) == 1)
+	/*
+	 * It stands at the end, or has given up already.  Not by the line's length: another may
+	 * leave while this one comes.
+	 */
+	while (line_last(numbers) == last && apus_load_acquire(&sleeper->err) == 1)
 		sched_yield();
 }
 
