@@ -38,7 +38,12 @@ enum apus_bell_bits {
 	APUS_BELL_ASLEEP = 1 << 1, /* and does so, or is about to */
 	APUS_BELL_THREAD = 1 << 2, /* in a futex on this word, not in a loop */
 	APUS_BELL_ALWAYS = 1 << 3, /* no membarrier reaches all: RINGS is never taken back */
-	APUS_BELL_SHARED = 1 << 4  /* other processes sleep on this word too */
+	APUS_BELL_SHARED = 1 << 4, /* other processes sleep on this word too */
+	/*
+	 * From here on it counts how often threads were rung: one that was rung before it slept
+	 * must not find the word as it left it, because another has set the bits again.
+	 */
+	APUS_BELL_RUNG = 1 << 8
 };
 
 /* Read by both ends for each message and hardly ever written. */

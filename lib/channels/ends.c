@@ -24,6 +24,13 @@ static bool barrier_all(void)
 
 /* ---- bells ------------------------------------------------------------------- */
 
+void apusi_bell_wake_all(uint32_t *bell)
+{
+	uint32_t before = __atomic_fetch_add(bell, APUS_BELL_RUNG, __ATOMIC_ACQ_REL);
+
+	apusi_futex_wake_all(bell, (before & APUS_BELL_SHARED) != 0);
+}
+
 void apus_bell_ring(uint32_t *bell, const struct apus_end *end)
 {
 	/* [G] as an exchange: [H] is before it in the bell's order, or sees what we published. */
@@ -32,7 +39,7 @@ void apus_bell_ring(uint32_t *bell, const struct apus_end *end)
 	if (!(bits & APUS_BELL_ASLEEP))
 		return;
 	if (bits & APUS_BELL_THREAD)
-		apusi_futex_wake_all(bell, (bits & APUS_BELL_SHARED) != 0);
+		apusi_bell_wake_all(bell);
 	else
 		apusi_port_ring(apus_load_relaxed(&end->port));
 }
@@ -159,7 +166,8 @@ int apusi_bell_sleep(const struct apusi_side *side, apusi_need_fn *is_ready, con
 {
 	const uint32_t bits = APUS_BELL_ASLEEP | APUS_BELL_THREAD;
 	bool set = apusi_bell_set(side->bell, bits), is_shared = side->always & APUS_BELL_SHARED;
-	uint32_t word = apus_load_relaxed(side->bell) | bits;
+	/* Before we look: what was published before it was rung, we see. */
+	uint32_t word = apus_load_acquire(side->bell) | bits;
 	int err = 0;
 
 	if (is_ready(object, need))

@@ -53,6 +53,8 @@ int apusi_bell_sleep(const struct apusi_side *side, apusi_need_fn *is_ready, con
  */
 bool apusi_bell_set(uint32_t *bell, uint32_t bits);
 void apusi_bell_clear(uint32_t *bell);
+/* All threads that sleep on it, when the bits were taken. */
+void apusi_bell_wake_all(uint32_t *bell);
 /* A waiter whose loop does not park needs no ringing. */
 void apusi_bell_quiet(const struct apusi_side *side);
 /* What a bell begins with: 0, or what says that there is no barrier. */

@@ -8,7 +8,9 @@
 #include "apus/channel_spsc.h"
 #include "apus/channel_stream.h"
 #include "apus/clock.h"
+#include "apus/fanout.h"
 #include "apus/histogram.h"
+#include "apus/latest.h"
 #include "apus/slab.h"
 #include "apus/sync.h"
 #include "apus/task.h"
@@ -113,6 +115,32 @@ HOT(int64_t, hot_stream_try_recv_many, (struct flow *flow, struct order *order, 
 	apus_stream_try_recv_many(flow, order, count))
 HOT(apus_poll, hot_stream_recv, (struct apus_cx *cx, struct flow *flow, struct order *order),
 	apus_stream_recv(cx, flow, order))
+
+APUS_LATEST(best, struct order)
+APUS_FANOUT(cast, struct order, 64)
+
+HOT(int, hot_latest_publish, (struct best *best, struct order order),
+	apus_latest_publish(best, order))
+HOT(int, hot_latest_read, (const struct best *best, struct order *order),
+	apus_latest_read(best, order))
+HOT(int, hot_latest_try_recv, (struct best_reader *reader, struct order *order),
+	apus_latest_try_recv(reader, order))
+HOT(apus_poll, hot_latest_recv,
+	(struct apus_cx *cx, struct best_reader *reader, struct order *order),
+	apus_latest_recv(cx, reader, order))
+HOT(int, hot_fanout_publish, (struct cast *cast, struct order order),
+	apus_fanout_publish(cast, order))
+HOT(int64_t, hot_fanout_publish_many,
+	(struct cast *cast, const struct order *order, size_t count),
+	apus_fanout_publish_many(cast, order, count))
+HOT(int, hot_fanout_try_recv, (struct cast_reader *reader, struct order *order),
+	apus_fanout_try_recv(reader, order))
+HOT(int64_t, hot_fanout_try_recv_many,
+	(struct cast_reader *reader, struct order *order, size_t count),
+	apus_fanout_try_recv_many(reader, order, count))
+HOT(apus_poll, hot_fanout_recv,
+	(struct apus_cx *cx, struct cast_reader *reader, struct order *order),
+	apus_fanout_recv(cx, reader, order))
 
 /* ---- task ---- */
 
