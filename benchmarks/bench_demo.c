@@ -39,6 +39,12 @@ void engine_fail(struct engine *engine, int error)
 	engine->error = error;
 }
 
+/* There is no second connection. */
+void engine_drop(struct engine *engine, int why)
+{
+	engine_fail(engine, why);
+}
+
 /* As engine.c does it on a core of its own. */
 static void house_config(struct apus_config *config, struct apus_world *world)
 {

@@ -4,7 +4,6 @@
 #include "alloc_count.h"
 #include "report.h"
 #include "stop.h"
-#include "wire.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +60,12 @@ static void fill_side(struct side *side, const struct desk *desk, const struct o
 	side->throttled = gateway->throttled;
 	side->timed_out = gateway->timed_out;
 	side->voided = gateway->voided;
+	side->breaks = gateway->breaks;
+	side->never_entered = gateway->never_entered;
+	side->never_replaced = gateway->never_replaced;
+	side->abandoned = gateway->abandoned;
+	side->unknown = gateway->unknown;
+	side->faults[SIDE_MESSAGES] = gateway->faults;
 }
 
 /* ---- progress ---------------------------------------------------------------------------------- */
@@ -124,7 +129,6 @@ struct root {
 	struct apus_set set;
 	bool has_set;
 	int64_t until_ns;
-	struct apus_address exchange;
 	apus_poll value;
 };
 
@@ -134,47 +138,9 @@ static void root_cleanup(struct apus_cx *cx, struct root *self)
 
 	if (self->has_set)
 		apus_set_deinit(&self->set);
-	apus_tcp_close(cx->loop, engine->tcp);
 	apus_udp_close(cx->loop, engine->feeds[0]);
 	apus_udp_close(cx->loop, engine->feeds[1]);
 	apus_udp_close(cx->loop, engine->requests);
-}
-
-/* Where two started together, the exchange tells its ports; else they are on the command line. */
-static bool find_exchange(struct engine *engine, struct root *self)
-{
-	const struct options *options = engine->options;
-	uint32_t orders = apus_load_acquire(&engine->shared->order_port);
-	uint32_t requests = apus_load_acquire(&engine->shared->request_port);
-
-	self->exchange = options->orders;
-	engine->server = options->requests;
-	if (options->mode != TTT_BOTH)
-		return true;
-	apus_address_set_port(&self->exchange, (uint16_t)orders);
-	apus_address_set_port(&engine->server, (uint16_t)requests);
-	return orders != 0 && requests != 0;
-}
-
-static int connect_begin(struct apus_loop *loop, struct engine *engine, const struct root *self)
-{
-	apus_tcp_close(loop, engine->tcp);
-	return apus_tcp_open(loop, self->exchange.any.sa_family, &engine->tcp);
-}
-
-static int login(struct apus_cx *cx, struct engine *engine, struct root *self)
-{
-	uint8_t bytes[SOUP_HEADER_SIZE + SOUP_LOGIN_REQUEST_SIZE];
-	int err = apus_tcp_set_nodelay(cx->loop, engine->tcp, true);
-
-	engine->outbox.tcp = engine->tcp;
-	if (!err)
-		err = engine_start_orders(engine, &self->set);
-	if (err)
-		return err;
-	engine_send(cx, engine, bytes, session_login(&engine->session, "ENGINE", "SECRET", 1, bytes,
-		cx->now_ns));
-	return 0;
 }
 
 /* Cancels are not many more than an outbox holds; what does not fit goes the next time. */
@@ -183,7 +149,7 @@ static void cancel_all(struct apus_cx *cx, struct engine *engine, struct desk *d
 	uint8_t bytes[GATEWAY_PACKET_MAX];
 	int length;
 
-	desk->is_trading = false;
+	engine->may_trade = desk->is_trading = false;
 	while (outbox_room(&engine->outbox) >= sizeof(bytes) &&
 	       (length = desk_cancel_next(desk, cx->now_ns, bytes)) > 0)
 		engine_send(cx, engine, bytes, (size_t)length);
@@ -206,6 +172,10 @@ static int start(struct apus_cx *cx, struct engine *engine, struct root *self)
 	err = engine_open_feed(cx->loop, engine);
 	if (!err)
 		err = engine_start_feed(cx->loop, engine, &self->set);
+	if (!err)
+		err = engine_start_link(engine, &self->set);
+	if (!err)
+		err = engine_start_orders(&self->set);
 	if (!err && (engine->options->has_progress || engine->options->has_reports))
 		err = apus_set_spawn(&self->set, progress, NULL);
 	return err;
@@ -222,44 +192,31 @@ APUS_TASK(engine_root, struct root, root_cleanup)
 	self->value = start(cx, engine, self);
 	if (self->value)
 		return stop_excuses(cx, engine->shared, self->value);
-	self->until_ns = cx->now_ns + START_TIMEOUT_NS;
+	engine->may_trade = true;
 	APUS_WAIT(apus_yield(cx));
 	engine->allocations_at_start = alloc_count();
 
-	/* The exchange may not listen yet. */
-	for (;;) {
-		self->value = find_exchange(engine, self) ? connect_begin(cx->loop, engine, self) :
-			-EAGAIN;
-		if (!self->value)
-			APUS_AWAIT(self->value, apus_tcp_connect(cx, engine->tcp, &self->exchange));
-		if (!self->value)
-			break;
-		if (cx->now_ns >= self->until_ns || apus_token_is_cancelled(cx->loop, token))
-			return stop_excuses(cx, engine->shared, self->value);
-		APUS_WAIT(apus_sleep(cx, 10 * APUS_MSEC));
-	}
-	self->value = login(cx, engine, self);
-	if (self->value)
-		return stop_excuses(cx, engine->shared, self->value);
 	APUS_AWAIT(self->value, apus_timeout(cx, START_TIMEOUT_NS, APUS_SELECT(self->value,
-		apus_event_wait(cx, &engine->session_up), apus_event_wait(cx, &engine->over))));
+		apus_event_wait(cx, &engine->session_up), apus_event_wait(cx, &engine->over),
+		apus_cancelled(cx, token))));
 	if (self->value != 0)
 		return stop_excuses(cx, engine->shared,
 			engine->error ? engine->error : self->value);
 
-	desk->is_trading = true;
 	APUS_WAIT(APUS_SELECT(self->value, apus_event_wait(cx, &engine->market_closed),
 		apus_event_wait(cx, &engine->over), apus_cancelled(cx, token)));
 
-	/* The close, or Ctrl-C: no order of ours stays behind. */
+	/* The close, or Ctrl-C: no order of ours stays behind, and no answer is missing. */
 	self->until_ns = cx->now_ns + ANSWER_TIMEOUT_NS;
 	for (;;) {
 		cancel_all(cx, engine, desk);
-		if (desk->gateway.open_count == 0 || engine->error || cx->now_ns >= self->until_ns)
+		if ((desk->gateway.open_count == 0 && engine->session.is_caught_up) ||
+		    engine->error || cx->now_ns >= self->until_ns)
 			break;
 		APUS_WAIT(apus_timeout_at(cx, self->until_ns, apus_notified(cx, &engine->answered)));
 	}
-	if (!engine->error)
+	engine->is_leaving = true;
+	if (!engine->error && engine->session.is_caught_up)
 		logout(cx, engine);
 	/* The day's last messages; an engine by itself that is told to stop does not wait. */
 	self->value = 0;
@@ -332,6 +289,8 @@ static int run(const struct options *options, struct shared *shared, struct engi
 	engine->latency = &shared->engine.latency;
 	engine->has_hot_sockets = has_core;
 	session_init(&engine->session, SESSION_CLIENT, 0);
+	engine->session.silence_ns = options->silence_ns;
+	desk->gateway.is_connected = false;
 	apus_world_init(&world);
 	err = apus_put(&world, engine, engine);
 	if (!err)
@@ -342,6 +301,8 @@ static int run(const struct options *options, struct shared *shared, struct engi
 		loop_configure(&config, options, &world, has_core);
 		err = (int)apus_main(&config, engine_root, NULL);
 		fill_side(&shared->engine, desk, options);
+		shared->engine.faults[SIDE_ORDERS] = engine->faults;
+		shared->engine.repeated = engine->session.repeated;
 		shared->engine.books_checksum = books_checksum(&desk->books);
 	}
 	apus_world_deinit(&world);

@@ -1,7 +1,8 @@
 /*
  * engine.h - the trading engine on apus: what its tasks share.
  *
- *	engine         the root: connects, logs in, trades, cancels, logs out
+ *	engine         the root: trades, cancels, logs out
+ *	link           the connection: connects, logs in, and again (engine_link.c)
  *	listener       receives a line of the feed, a slab task for each packet (engine_feed.c)
  *	packet         one packet: books, strategy, orders, out
  *	recovery       asks for what is missing, and again
@@ -17,6 +18,7 @@
 #ifndef TTT_ENGINE_H
 #define TTT_ENGINE_H
 
+#include "backoff.h"
 #include "desk.h"
 #include "options.h"
 #include "outbox.h"
@@ -34,7 +36,11 @@ struct engine {
 	struct apus_tcp tcp;
 	struct apus_udp feeds[2], requests;
 	struct apus_address server;        /* of requests */
-	struct apus_event session_up, market_closed, feed_done, over;
+	struct backoff backoff;            /* between two connections */
+	struct apus_event session_up, link_down, market_closed, feed_done, over;
+	int link_error;                    /* why the last connection ended */
+	bool may_trade, is_leaving;
+	struct faults faults;              /* of what came by the connection */
 	struct apus_notify gap, sent, answered;
 	struct apus_histogram *latency;    /* tick to trade */
 	bool has_hot_sockets;
@@ -51,7 +57,9 @@ int engine_run(const struct options *options, struct shared *shared);
 
 /* ---- between the engine's files --------------------------------------------------------- */
 
-/* Ends the session for that reason; the first one counts. */
+/* Ends the connection for that reason: there will be another. */
+void engine_drop(struct engine *engine, int why);
+/* Ends the day for that reason; the first one counts. */
 void engine_fail(struct engine *engine, int error);
 
 /* Sends a packet of the session. */
@@ -59,7 +67,10 @@ void engine_send(struct apus_cx *cx, struct engine *engine, const uint8_t *bytes
 
 int engine_open_feed(struct apus_loop *loop, struct engine *engine);
 int engine_start_feed(struct apus_loop *loop, struct engine *engine, struct apus_set *set);
-int engine_start_orders(struct engine *engine, struct apus_set *set);
+/* The connection, now and again; the tasks of one; the watch over orders. */
+int engine_start_link(struct engine *engine, struct apus_set *set);
+int engine_start_connection(struct engine *engine, struct apus_set *set);
+int engine_start_orders(struct apus_set *set);
 
 /* The states of the largest tasks have to fit a slot. */
 size_t engine_state_bytes(void);

@@ -186,7 +186,12 @@ int engine_open_feed(struct apus_loop *loop, struct engine *engine)
 	if (err)
 		return err;
 	apus_address_parse(&any, engine->server.any.sa_family == AF_INET6 ? "::" : "0.0.0.0");
-	return apus_udp_open(loop, &any, NULL, &engine->requests);
+	err = apus_udp_open(loop, &any, NULL, &engine->requests);
+	if (!err)
+		err = apus_udp_local(loop, engine->requests, &any);
+	if (!err)
+		apus_store_release(&engine->shared->recovery_port, apus_address_port(&any));
+	return err;
 }
 
 static int start_listener(struct apus_loop *loop, struct apus_set *set, struct apus_udp udp,

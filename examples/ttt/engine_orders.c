@@ -7,10 +7,32 @@ void engine_send(struct apus_cx *cx, struct engine *engine, const uint8_t *bytes
 
 	session_sent(&engine->session, cx->now_ns);
 	if (err)
-		engine_fail(engine, err);
+		engine_drop(engine, err);
 }
 
 /* ---- answers ------------------------------------------------------------------------------- */
+
+/* Every answer of before is here: what is open is known, and trading may go on. */
+static void on_caught_up(struct engine *engine, struct desk *desk)
+{
+	gateway_resume(&desk->gateway);
+	backoff_reset(&engine->backoff);
+	desk->is_trading = engine->may_trade;
+	apus_event_set(&engine->session_up);
+	apus_notify_one(&engine->sent);
+}
+
+/* A session that the exchange does not know any more is given up; a password is not. */
+static void on_rejected(struct engine *engine)
+{
+	if (engine->session.reject_reason != SOUP_REJECT_NO_SESSION) {
+		engine_fail(engine, -EACCES);
+		return;
+	}
+	session_forget(&engine->session);
+	session_lost(&engine->session);
+	engine_drop(engine, -EACCES);
+}
 
 static void on_event(struct engine *engine, struct desk *desk, enum session_event event,
 	const struct soup_packet *packet)
@@ -19,19 +41,28 @@ static void on_event(struct engine *engine, struct desk *desk, enum session_even
 	case SESSION_DATA:
 		gateway_answer(&desk->gateway, packet->body, packet->body_size);
 		return;
-	case SESSION_ACCEPTED:
-		apus_event_set(&engine->session_up);
+	case SESSION_OTHER:
+		gateway_abandon(&desk->gateway);
+		return;
+	case SESSION_CAUGHT_UP:
+		on_caught_up(engine, desk);
+		return;
+	case SESSION_MISSED:
+		engine_fail(engine, -ENODATA); /* who knows what we own now */
 		return;
 	case SESSION_REJECTED:
-		engine_fail(engine, -EACCES);
+		on_rejected(engine);
 		return;
 	case SESSION_ENDED:
 		engine_fail(engine, -ESHUTDOWN);
 		return;
+	case SESSION_ACCEPTED:
+	case SESSION_REPEATED:
 	case SESSION_NONE:
 		return;
 	default:
-		engine_fail(engine, -EPROTO);
+		faults_count(&engine->faults, -EPROTO);
+		engine_drop(engine, -EPROTO);
 	}
 }
 
@@ -45,8 +76,11 @@ static void take_answers(struct apus_cx *cx, struct engine *engine, size_t size)
 	while ((got = soup_stream_next(&engine->stream, &packet)) == 1)
 		on_event(engine, desk, session_receive(&engine->session, &packet, cx->now_ns, NULL),
 			&packet);
-	if (got < 0)
-		engine_fail(engine, -EPROTO);
+	/* Where one packet is wrong nobody knows where the next begins. */
+	if (got < 0) {
+		faults_count(&engine->faults, got);
+		engine_drop(engine, got);
+	}
 	apus_notify_one(&engine->answered);
 }
 
@@ -70,7 +104,7 @@ APUS_TASK(answers, struct answers)
 			break;
 		take_answers(cx, engine, (size_t)self->got);
 	}
-	engine_fail(engine, self->got < 0 ? (int)self->got : -ECONNRESET);
+	engine_drop(engine, self->got < 0 ? (int)self->got : -ECONNRESET);
 	APUS_END(self->got);
 }
 
@@ -91,13 +125,13 @@ APUS_TASK(heartbeat, struct heartbeat)
 		/* What is sent or heard meanwhile moves the deadline: it is looked at again then. */
 		self->deadline_ns = session_deadline_ns(&engine->session);
 		APUS_WAIT(apus_sleep_until(cx, self->deadline_ns));
-		if (session_is_silent(&engine->session, cx->now_ns))
-			engine_fail(engine, -ETIMEDOUT);
+		if (session_is_silent(&engine->session, cx->now_ns)) {
+			engine_drop(engine, -ETIMEDOUT);
+			return -ETIMEDOUT;
+		}
 		if (session_heartbeat_is_due(&engine->session, cx->now_ns))
 			engine_send(cx, engine, bytes, session_heartbeat(&engine->session, bytes,
 				cx->now_ns));
-		if (engine->error)
-			return engine->error;
 	}
 	APUS_END(0);
 }
@@ -132,13 +166,16 @@ APUS_TASK(expiry, struct expiry)
 	APUS_END(0);
 }
 
-int engine_start_orders(struct engine *engine, struct apus_set *set)
+int engine_start_connection(struct engine *engine, struct apus_set *set)
 {
 	int err = outbox_start(&engine->outbox, set);
 
 	if (!err)
 		err = apus_set_spawn(set, answers, NULL);
-	if (!err)
-		err = apus_set_spawn(set, heartbeat, NULL);
-	return err ? err : apus_set_spawn(set, expiry, NULL);
+	return err ? err : apus_set_spawn(set, heartbeat, NULL);
+}
+
+int engine_start_orders(struct apus_set *set)
+{
+	return apus_set_spawn(set, expiry, NULL);
 }

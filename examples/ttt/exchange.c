@@ -31,7 +31,6 @@ static void root_cleanup(struct apus_cx *cx, struct root *self)
 
 	if (self->has_set)
 		apus_set_deinit(&self->set);
-	apus_tcp_close(cx->loop, exchange->tcp);
 	apus_listener_close(cx->loop, exchange->listener);
 	apus_udp_close(cx->loop, exchange->feed);
 	apus_udp_close(cx->loop, exchange->requests);
@@ -57,17 +56,23 @@ static int open_sockets(struct apus_loop *loop, struct exchange *exchange)
 {
 	const struct options *options = exchange->options;
 	struct shared *shared = exchange->shared;
-	struct apus_address local;
+	struct apus_address orders = options->orders, requests = options->requests, local;
 	int err = open_feed(loop, exchange);
 
+	/* Started again, it is where it was. */
+	if (options->mode == TTT_BOTH) {
+		apus_address_set_port(&orders, (uint16_t)shared->order_port);
+		apus_address_set_port(&requests, (uint16_t)shared->request_port);
+	}
+
 	if (!err)
-		err = apus_udp_open(loop, &options->requests, NULL, &exchange->requests);
+		err = apus_udp_open(loop, &requests, NULL, &exchange->requests);
 	if (!err)
 		err = apus_udp_local(loop, exchange->requests, &local);
 	if (err)
 		return err;
 	apus_store_release(&shared->request_port, apus_address_port(&local));
-	err = apus_tcp_listen(loop, &options->orders, NULL, &exchange->listener);
+	err = apus_tcp_listen(loop, &orders, NULL, &exchange->listener);
 	if (!err)
 		err = apus_listener_local(loop, exchange->listener, &local);
 	if (!err)
@@ -75,7 +80,7 @@ static int open_sockets(struct apus_loop *loop, struct exchange *exchange)
 	return err;
 }
 
-/* The client has opened its end of the feed before it connects. */
+/* The client has opened its end of the feed before it logs in. */
 static void find_feed(struct exchange *exchange)
 {
 	for (int line = 0; line < 2; line++) {
@@ -95,49 +100,53 @@ static int start(struct apus_cx *cx, struct exchange *exchange, struct root *sel
 	if (err)
 		return err;
 	self->has_set = true;
-	return open_sockets(cx->loop, exchange);
-}
-
-static int welcome(struct apus_cx *cx, struct exchange *exchange, struct root *self)
-{
-	int err = apus_tcp_set_nodelay(cx->loop, exchange->tcp, true);
-
-	if (!err && exchange->has_hot_sockets)
-		err = apus_tcp_set_hot(cx->loop, exchange->tcp, true);
-	session_init(&exchange->session, SESSION_SERVER, cx->now_ns);
-	exchange->outbox.tcp = exchange->tcp;
 	find_feed(exchange);
+	err = open_sockets(cx->loop, exchange);
 	if (!err)
-		err = exchange_start_client(exchange, &self->set);
+		err = exchange_open_door(exchange, &self->set);
 	return err ? err : exchange_start_servers(exchange, &self->set);
 }
 
 /* A loop that is stopping starts no flow: then the day has only an opening and a close. */
-static int open_market(struct apus_cx *cx, struct exchange *exchange, struct root *self)
+static int start_flow(struct apus_cx *cx, struct exchange *exchange, struct root *self)
 {
 	int err;
 
-	market_open(apus_get(cx->world, market), cx->now_ns);
-	exchange_publish(cx, exchange);
+	exchange->opened_ns = exchange->shared->closes_ns - exchange->options->duration_ns;
 	pace_init(&exchange->pace, ~exchange->options->seed, exchange->options->rate, cx->now_ns);
 	err = exchange_start_flow(exchange, &self->set);
 	return err == -ESHUTDOWN ? 0 : err;
+}
+
+static int open_market(struct apus_cx *cx, struct exchange *exchange, struct root *self)
+{
+	day_take(&exchange->day, DAY_OPEN, NULL, 0, cx->now_ns);
+	exchange_publish(cx, exchange);
+	apus_store_release(&exchange->shared->closes_ns,
+		cx->now_ns + exchange->options->duration_ns);
+	return start_flow(cx, exchange, self);
+}
+
+/* After a restart: whoever was logged in is not any more. */
+static int resume_market(struct apus_cx *cx, struct exchange *exchange, struct root *self)
+{
+	day_take(&exchange->day, DAY_CANCEL_ALL, NULL, 0, cx->now_ns);
+	exchange_publish(cx, exchange);
+	return start_flow(cx, exchange, self);
 }
 
 /* Nothing is flowing any more; from here on orders can only be cancelled. */
 static void halt_market(struct apus_cx *cx, struct exchange *exchange)
 {
 	exchange->pace.next_ns = APUS_NEVER;
-	market_halt(apus_get(cx->world, market), cx->now_ns);
+	day_take(&exchange->day, DAY_HALT, NULL, 0, cx->now_ns);
 	exchange_publish(cx, exchange);
 }
 
 static void close_market(struct apus_cx *cx, struct exchange *exchange)
 {
-	struct market *market = apus_get(cx->world, market);
-
-	market_cancel_all(market, cx->now_ns);
-	market_finish(market, cx->now_ns);
+	day_take(&exchange->day, DAY_CANCEL_ALL, NULL, 0, cx->now_ns);
+	day_take(&exchange->day, DAY_FINISH, NULL, 0, cx->now_ns);
 	exchange_publish(cx, exchange);
 }
 
@@ -175,36 +184,30 @@ APUS_TASK(exchange_root, struct root, root_cleanup)
 	APUS_WAIT(apus_yield(cx));
 	exchange->allocations_at_start = alloc_count();
 
-	self->until_ns = is_alone ? APUS_NEVER : cx->now_ns + CLIENT_TIMEOUT_NS;
-	APUS_AWAIT(self->value, apus_timeout_at(cx, self->until_ns, APUS_SELECT(self->value,
-		apus_tcp_accept(cx, exchange->listener, &exchange->tcp, NULL),
-		apus_cancelled(cx, token))));
-	if (self->value != 0)
-		return stop_excuses(cx, exchange->shared, self->value);
-	self->value = welcome(cx, exchange, self);
-	if (self->value)
-		return stop_excuses(cx, exchange->shared, self->value);
-	APUS_AWAIT(self->value, apus_timeout(cx, CLIENT_TIMEOUT_NS, APUS_SELECT(self->value,
-		apus_event_wait(cx, &exchange->logged_in),
-		apus_event_wait(cx, &exchange->client_gone), apus_cancelled(cx, token))));
-	if (self->value != 0)
-		return stop_excuses(cx, exchange->shared,
-			self->value == 1 ? -ECONNRESET : self->value);
-
-	self->value = open_market(cx, exchange, self);
+	if (exchange->shared->closes_ns == 0) {
+		self->until_ns = is_alone ? APUS_NEVER : cx->now_ns + CLIENT_TIMEOUT_NS;
+		APUS_AWAIT(self->value, apus_timeout_at(cx, self->until_ns, APUS_SELECT(self->value,
+			apus_event_wait(cx, &exchange->logged_in), apus_cancelled(cx, token))));
+		if (self->value != 0)
+			return stop_excuses(cx, exchange->shared, self->value);
+		find_feed(exchange);
+		self->value = open_market(cx, exchange, self);
+	} else {
+		self->value = resume_market(cx, exchange, self);
+	}
 	if (self->value)
 		return self->value;
-	self->until_ns = cx->now_ns + exchange->options->duration_ns;
-	APUS_WAIT(APUS_SELECT(self->value, apus_sleep_until(cx, self->until_ns),
-		apus_event_wait(cx, &exchange->client_gone), apus_cancelled(cx, token)));
+	APUS_WAIT(APUS_SELECT(self->value, apus_sleep_until(cx, exchange->shared->closes_ns),
+		apus_event_wait(cx, &exchange->client_left), apus_cancelled(cx, token)));
 	halt_market(cx, exchange);
 	/* Answers that found the connection full have no flow any more that sends them. */
 	self->until_ns = cx->now_ns + LOGOUT_TIMEOUT_NS;
 	do {
 		exchange_publish(cx, exchange);
 		APUS_AWAIT(self->value, apus_timeout(cx, END_INTERVAL_NS,
-			apus_event_wait(cx, &exchange->client_gone)));
-	} while (self->value != 0 && cx->now_ns < self->until_ns);
+			apus_event_wait(cx, &exchange->client_left)));
+	} while (self->value != 0 && cx->now_ns < self->until_ns &&
+		 !apus_load_acquire(&exchange->shared->engine.is_done));
 	close_market(cx, exchange);
 
 	/* The end of the session again and again, until the client has all, or had the time. */
@@ -222,8 +225,8 @@ APUS_TASK(exchange_root, struct root, root_cleanup)
 
 static uint32_t tape_count(const struct options *options)
 {
-	/* Two seconds of the flow, so that what was lost can be had again for that long. */
-	uint64_t wanted = options->rate * 2;
+	/* Twenty seconds of the flow, so that what was lost can be had again for that long. */
+	uint64_t wanted = options->rate * 20;
 	uint32_t count = 1 << 16;
 
 	while (count < wanted && count < 1 << 21)
@@ -245,6 +248,14 @@ static void loop_configure(struct apus_config *config, const struct options *opt
 	config->stop_grace_ns = CLIENT_TIMEOUT_NS + LOGOUT_TIMEOUT_NS + LINGER_NS;
 	config->io_interval_ns = has_core ? 5 * APUS_USEC : 0;
 	config->idle = has_core ? APUS_IDLE_BUSY : APUS_IDLE_PARK;
+}
+
+static void fill_faults(struct side *side, const struct exchange *exchange,
+	const struct market *market)
+{
+	side->faults[SIDE_ORDERS] = exchange->faults;
+	side->faults[SIDE_MESSAGES] = market->faults;
+	side->faults[SIDE_REQUESTS] = exchange->publisher.faults;
 }
 
 static void fill_weather(struct side *side, const struct exchange *exchange)
@@ -280,11 +291,15 @@ static int run(const struct options *options, struct shared *shared, struct exch
 	exchange->shared = shared;
 	exchange->latency = &shared->exchange.latency;
 	exchange->has_hot_sockets = has_core;
-	exchange->answer_next = 1;
+	exchange->day = (struct day){shared->day, market};
 	for (unsigned int line = 0; line < 2; line++)
 		weather_init(&exchange->weather[line], &options->weather[line],
 			options->seed * 2 + line);
 	publisher_init(&exchange->publisher, &market->feed, EXCHANGE_SESSION, 0);
+	/* What was on the tapes of the one before has been sent, or has been lost with it. */
+	if (shared->day != NULL && day_replay(shared->day, market) != 0)
+		return -EBADMSG;
+	exchange->publisher.next = market->feed.next;
 	apus_world_init(&world);
 	err = apus_put(&world, exchange, exchange);
 	if (!err)
@@ -294,6 +309,7 @@ static int run(const struct options *options, struct shared *shared, struct exch
 		err = (int)apus_main(&config, exchange_root, NULL);
 		fill_side(&shared->exchange, market, options);
 		fill_weather(&shared->exchange, exchange);
+		fill_faults(&shared->exchange, exchange, market);
 	}
 	apus_world_deinit(&world);
 	return err;

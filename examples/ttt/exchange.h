@@ -5,12 +5,15 @@
  *	flow           the order flow, at its pace
  *	retransmitter  answers requests for packets that were lost
  *	beat           MoldUDP64 and SoupBinTCP heartbeats
- *	client         reads the client's orders (exchange_client.c)
- *	writer         sends what the socket did not take at once (outbox.c)
+ *	door           lets clients in (exchange_client.c)
+ *	serve          one connection: reads the client's orders
+ *	writer         sends what its socket did not take at once (outbox.c)
+ *	mischief       what goes wrong on purpose, and when
  */
 #ifndef TTT_EXCHANGE_H
 #define TTT_EXCHANGE_H
 
+#include "day.h"
 #include "market.h"
 #include "options.h"
 #include "outbox.h"
@@ -23,22 +26,33 @@
 #include <apus/loop.h>
 
 #define EXCHANGE_SESSION "TTTSESSION"
+#define EXCHANGE_CLIENTS 4  /* connections at once; one of them is logged in */
+
+struct client {
+	bool is_used;
+	bool owes_heartbeat;     /* once all that was asked for has been sent again */
+	uint64_t answer_next;    /* cursor on the tape of answers */
+	struct apus_tcp tcp;
+	struct session session;
+	struct soup_stream stream;
+	struct outbox outbox;
+};
 
 struct exchange {
 	const struct options *options;
 	struct shared *shared;
 	struct publisher publisher;
 	struct pace pace;
-	struct session session;
-	struct soup_stream stream;
-	struct outbox outbox;
+	struct day day;
+	struct client clients[EXCHANGE_CLIENTS];
+	struct client *client;           /* who is logged in, or NULL */
 	struct apus_listener listener;
-	struct apus_tcp tcp;
 	struct apus_udp feed, requests;
 	struct apus_address feed_addresses[2];
 	struct weather weather[2];       /* of line A and B */
-	struct apus_event logged_in, client_gone;
-	uint64_t answer_next;            /* cursor on the tape of answers */
+	struct apus_event logged_in, client_left;
+	struct faults faults;            /* of what clients sent */
+	int64_t opened_ns;               /* the market; for what goes wrong on purpose */
 	int64_t *published_ns;           /* by locate: when a packet with a message of it left */
 	struct apus_histogram *latency;  /* packet sent to order received */
 	bool has_hot_sockets;
@@ -60,8 +74,12 @@ void exchange_publish(struct apus_cx *cx, struct exchange *exchange);
 void exchange_send_packet(struct apus_cx *cx, struct exchange *exchange, const uint8_t *bytes,
 	size_t size);
 
-/* The client's connection: reads its orders until it leaves. */
-int exchange_start_client(struct exchange *exchange, struct apus_set *set);
+/* The client's connections. */
+int exchange_open_door(struct exchange *exchange, struct apus_set *set);
+/* What is new on the tape of answers, to the client that is logged in. */
+void exchange_send_answers(struct apus_cx *cx, struct exchange *exchange);
+/* Ends the connection that is logged in. */
+void exchange_show_out(struct apus_cx *cx, struct exchange *exchange);
 
 /* The flow and the heartbeats; the retransmission server. */
 int exchange_start_flow(struct exchange *exchange, struct apus_set *set);

@@ -35,6 +35,16 @@ static void send_on_line(void *context, const uint8_t *bytes, size_t size)
 	line->exchange->shared->exchange.packets_refused += sent < 0;
 }
 
+/* For that while of the day nothing gets through. */
+static bool feed_is_silenced(const struct apus_cx *cx, const struct exchange *exchange)
+{
+	const struct mishap *mishap = &exchange->options->feed_silent;
+	int64_t since_ns = cx->now_ns - exchange->opened_ns;
+
+	return exchange->opened_ns != 0 && since_ns >= mishap->at_ns &&
+		since_ns < apus_ns_add(mishap->at_ns, mishap->for_ns);
+}
+
 void exchange_send_packet(struct apus_cx *cx, struct exchange *exchange, const uint8_t *bytes,
 	size_t size)
 {
@@ -42,7 +52,7 @@ void exchange_send_packet(struct apus_cx *cx, struct exchange *exchange, const u
 	uint32_t every = exchange->options->drop_every;
 
 	side->packets++;
-	if (every != 0 && side->packets % every == 0) {
+	if ((every != 0 && side->packets % every == 0) || feed_is_silenced(cx, exchange)) {
 		side->packets_dropped++;
 		return;
 	}
@@ -52,34 +62,14 @@ void exchange_send_packet(struct apus_cx *cx, struct exchange *exchange, const u
 	stamp_symbols(cx, exchange, bytes, size);
 }
 
-static void send_answers(struct apus_cx *cx, struct exchange *exchange,
-	const struct market *market)
-{
-	const uint8_t *bytes;
-	size_t size;
-
-	if (exchange->session.state != SESSION_UP)
-		return;
-	while ((bytes = tape_at(&market->answers, exchange->answer_next, &size)) != NULL &&
-	       outbox_room(&exchange->outbox) >= size) {
-		if (outbox_send(cx->loop, &exchange->outbox, bytes, size) != 0) {
-			apus_event_set(&exchange->client_gone);
-			return;
-		}
-		exchange->answer_next++;
-		session_sent(&exchange->session, cx->now_ns);
-	}
-}
-
 void exchange_publish(struct apus_cx *cx, struct exchange *exchange)
 {
-	const struct market *market = apus_get(cx->world, market);
 	uint8_t bytes[MOLD_PACKET_MAX];
 	size_t size;
 
 	while ((size = publisher_packet(&exchange->publisher, bytes, cx->now_ns)) != 0)
 		exchange_send_packet(cx, exchange, bytes, size);
-	send_answers(cx, exchange, market);
+	exchange_send_answers(cx, exchange);
 }
 
 /* ---- the flow ------------------------------------------------------------------------------------ */
@@ -91,13 +81,12 @@ struct flow {
 APUS_TASK(flow, struct flow)
 {
 	struct exchange *exchange = apus_get(cx->world, exchange);
-	struct market *market = apus_get(cx->world, market);
 
 	APUS_BEGIN(cx, self);
 	for (;;) {
 		APUS_WAIT(apus_sleep_until(cx, exchange->pace.next_ns));
 		for (int n = 0; n < EVENTS_AT_ONCE && pace_take(&exchange->pace, cx->now_ns); n++)
-			market_step(market, cx->now_ns);
+			day_take(&exchange->day, DAY_STEP, NULL, 0, cx->now_ns);
 		exchange_publish(cx, exchange);
 		/* A flow that is behind lets the others run. */
 		APUS_WAIT(apus_yield(cx));
@@ -132,8 +121,12 @@ APUS_TASK(retransmitter, struct retransmitter)
 			sizeof(self->bytes), &self->request));
 		if (self->got == -ESTALE || self->got == -EPIPE)
 			return self->got;
-		if (self->got < 0 || self->request.is_truncated)
+		if (self->got < 0)
 			continue;
+		if (self->request.is_truncated) {
+			faults_count(&exchange->publisher.faults, -E2BIG);
+			continue;
+		}
 		self->size = publisher_answer(&exchange->publisher, self->bytes,
 			(size_t)self->got, self->answer);
 		if (self->size == 0)
@@ -169,16 +162,25 @@ static void beat_feed(struct apus_cx *cx, struct exchange *exchange)
 
 static void beat_session(struct apus_cx *cx, struct exchange *exchange)
 {
+	struct client *client = exchange->client;
 	uint8_t bytes[SOUP_HEADER_SIZE];
 
-	if (session_is_silent(&exchange->session, cx->now_ns)) {
-		exchange->session.state = SESSION_OVER;
-		apus_event_set(&exchange->client_gone);
-	}
-	if (!session_heartbeat_is_due(&exchange->session, cx->now_ns))
+	if (client == NULL)
 		return;
-	outbox_send(cx->loop, &exchange->outbox, bytes,
-		session_heartbeat(&exchange->session, bytes, cx->now_ns));
+	if (session_is_silent(&client->session, cx->now_ns))
+		exchange_show_out(cx, exchange);
+	else if (session_heartbeat_is_due(&client->session, cx->now_ns))
+		outbox_send(cx->loop, &client->outbox, bytes,
+			session_heartbeat(&client->session, bytes, cx->now_ns));
+}
+
+static int64_t beat_deadline_ns(const struct exchange *exchange)
+{
+	int64_t feed_ns = publisher_heartbeat_ns(&exchange->publisher, FEED_HEARTBEAT_NS);
+
+	/* A client that comes meanwhile is looked at by the next beat of the feed. */
+	return exchange->client == NULL ? feed_ns :
+		earlier(session_deadline_ns(&exchange->client->session), feed_ns);
 }
 
 APUS_TASK(beat, struct beat)
@@ -187,8 +189,7 @@ APUS_TASK(beat, struct beat)
 
 	APUS_BEGIN(cx, self);
 	for (;;) {
-		self->deadline_ns = earlier(session_deadline_ns(&exchange->session),
-			publisher_heartbeat_ns(&exchange->publisher, FEED_HEARTBEAT_NS));
+		self->deadline_ns = beat_deadline_ns(exchange);
 		APUS_WAIT(apus_sleep_until(cx, self->deadline_ns));
 		beat_feed(cx, exchange);
 		beat_session(cx, exchange);
@@ -197,10 +198,48 @@ APUS_TASK(beat, struct beat)
 	APUS_END(0);
 }
 
+/* ---- what goes wrong on purpose --------------------------------------------------------------------- */
+
+struct mischief {
+	struct apus_frame frame;
+};
+
+/* Says to the client what no exchange says: answers that are none, then no packet at all. */
+static void babble(struct apus_cx *cx, struct client *client)
+{
+	static const uint8_t words[] = "\x00\x03U?!" "\x00\x05UJxyz"
+		"\x00\x29UE12345678E0BAD0BAD00001\x00\x00\x00\x64\x00\x00\x00\x64" "A12345678"
+		"\x00\x02H!";
+
+	outbox_send(cx->loop, &client->outbox, words, sizeof(words) - 1);
+}
+
+/* Talks nonsense to whoever is logged in, or hangs up, again and again. */
+APUS_TASK(mischief, struct mischief)
+{
+	struct exchange *exchange = apus_get(cx->world, exchange);
+
+	APUS_BEGIN(cx, self);
+	for (;;) {
+		APUS_WAIT(apus_sleep(cx, exchange->options->has_vandal ? 200 * APUS_MSEC :
+			exchange->options->hang_up_every_ns));
+		if (exchange->client == NULL)
+			continue;
+		if (exchange->options->has_vandal)
+			babble(cx, exchange->client);
+		else
+			exchange_show_out(cx, exchange);
+	}
+	APUS_END(0);
+}
+
 int exchange_start_servers(struct exchange *exchange, struct apus_set *set)
 {
 	int err = apus_set_spawn(set, retransmitter, NULL);
 
-	(void)exchange;
-	return err ? err : apus_set_spawn(set, beat, NULL);
+	if (!err)
+		err = apus_set_spawn(set, beat, NULL);
+	if (!err && (exchange->options->hang_up_every_ns != 0 || exchange->options->has_vandal))
+		err = apus_set_spawn(set, mischief, NULL);
+	return err;
 }

@@ -146,7 +146,7 @@ static enum feed_verdict find_fault(const struct feed *feed, const uint8_t *pack
 	int err = mold_check(packet, size, header);
 
 	if (apus_unlikely(err != 0))
-		return err == -EBADMSG ? FEED_BAD_NUMBER :
+		return err == -ERANGE ? FEED_BAD_NUMBER :
 			err == -E2BIG ? FEED_OVERSIZED : FEED_TRUNCATED;
 	if (apus_unlikely(size > MOLD_PACKET_MAX))
 		return FEED_OVERSIZED;

@@ -27,6 +27,7 @@ int gateway_init(struct gateway *gateway, const struct gateway_config *config)
 	    (config->rate != 0 && config->burst == 0))
 		return -EINVAL;
 	gateway->config = *config;
+	gateway->is_connected = true;
 	gateway->orders = touched((size_t)config->order_limit + 1, sizeof(*gateway->orders));
 	gateway->positions = touched(symbols, sizeof(*gateway->positions));
 	gateway->working[0] = touched(symbols, sizeof(*gateway->working[0]));
@@ -227,6 +228,8 @@ int gateway_enter(struct gateway *gateway, const struct gateway_intent *intent, 
 	};
 	struct gateway_order *order;
 
+	if (!gateway->is_connected)
+		return -ENOTCONN;
 	if (gateway->free_head == 0)
 		return -ENOSPC;
 	if (!rate_allows(gateway, now_ns))
@@ -260,6 +263,8 @@ int gateway_replace(struct gateway *gateway, struct gateway_handle *handle, uint
 	};
 	struct gateway_order *order;
 
+	if (!gateway->is_connected)
+		return -ENOTCONN;
 	if (old == NULL)
 		return -ESTALE;
 	if (old->partner != 0 || old->is_canceling || old->state != GATEWAY_LIVE)
@@ -291,6 +296,8 @@ int gateway_cancel(struct gateway *gateway, struct gateway_handle handle, int64_
 	struct gateway_order *order = (struct gateway_order *)gateway_find(gateway, handle);
 	struct ouch_request request = {.type = OUCH_CANCEL};
 
+	if (!gateway->is_connected)
+		return -ENOTCONN;
 	if (order == NULL)
 		return -ESTALE;
 	if (now_ns - order->stamp_ns >= gateway->config.timeout_ns)
@@ -386,9 +393,11 @@ void gateway_answer(struct gateway *gateway, const uint8_t *bytes, size_t size)
 {
 	struct ouch_answer answer;
 	struct gateway_order *order;
+	int err;
 
-	if (ouch_decode_answer(bytes, size, &answer) != 0) {
-		gateway->malformed++;
+	err = ouch_decode_answer(bytes, size, &answer);
+	if (err) {
+		faults_count(&gateway->faults, err);
 		return;
 	}
 	if (answer.type == OUCH_SYSTEM_EVENT)
@@ -398,6 +407,54 @@ void gateway_answer(struct gateway *gateway, const uint8_t *bytes, size_t size)
 		gateway->unknown++;
 	else
 		on_order_answer(gateway, order, &answer);
+}
+
+/* ---- the connection ----------------------------------------------------------------------------------- */
+
+void gateway_break(struct gateway *gateway)
+{
+	gateway->breaks += gateway->is_connected;
+	gateway->is_connected = false;
+}
+
+/* Not answered, though every answer is here: it has not arrived. */
+static void close_unanswered(struct gateway *gateway, struct gateway_order *order)
+{
+	struct gateway_order *old = &gateway->orders[order->partner];
+
+	if (order->is_replacement) {
+		gateway->never_replaced++;
+		old->partner = 0;
+	} else {
+		gateway->never_entered++;
+	}
+	order->partner = 0;
+	free_slot(gateway, order);
+}
+
+void gateway_resume(struct gateway *gateway)
+{
+	for (uint32_t slot = 1; slot <= gateway->config.order_limit; slot++) {
+		struct gateway_order *order = &gateway->orders[slot];
+
+		if (order->state == GATEWAY_SENT)
+			close_unanswered(gateway, order);
+		/* A cancel of before is no use now: it may be sent again. */
+		else if (order->state == GATEWAY_LIVE)
+			order->is_canceling = false;
+	}
+	gateway->is_connected = true;
+}
+
+void gateway_abandon(struct gateway *gateway)
+{
+	while (gateway->oldest != 0) {
+		struct gateway_order *order = &gateway->orders[gateway->oldest];
+
+		order->partner = 0;
+		gateway->abandoned++;
+		free_slot(gateway, order);
+	}
 }
 
 /* ---- time and the end ------------------------------------------------------------------------------------ */
@@ -419,7 +476,7 @@ bool gateway_oldest(const struct gateway *gateway, struct gateway_handle *handle
 
 int64_t gateway_deadline_ns(const struct gateway *gateway)
 {
-	if (gateway->oldest == 0)
+	if (gateway->oldest == 0 || !gateway->is_connected)
 		return APUS_NEVER;
 	return apus_ns_add(gateway->orders[gateway->oldest].stamp_ns, gateway->config.timeout_ns);
 }
@@ -429,4 +486,77 @@ bool gateway_expired(const struct gateway *gateway, int64_t now_ns,
 {
 	*handle = handle_of(gateway, gateway->oldest);
 	return now_ns >= gateway_deadline_ns(gateway);
+}
+
+/* ---- does it fit together? ------------------------------------------------------------------------------- */
+
+static const char *check_order(const struct gateway *gateway, const struct gateway_order *order)
+{
+	const struct gateway_order *partner = &gateway->orders[order->partner];
+	uint32_t slot = (uint32_t)(order - gateway->orders);
+
+	if (order->state == GATEWAY_FREE)
+		return "a free order is in the list";
+	if (order->is_replacement && order->state != GATEWAY_SENT)
+		return "a replacement that was answered is one still";
+	if (order->is_replacement && order->partner == 0)
+		return "a replacement of nothing";
+	if (order->partner != 0 && partner->partner != slot)
+		return "an order and its replacement do not know each other";
+	if (order->partner != 0 && order->is_replacement == partner->is_replacement)
+		return "an order and its replacement are of one kind";
+	return NULL;
+}
+
+static const char *check_free(const struct gateway *gateway)
+{
+	uint32_t count = 0;
+
+	for (uint32_t slot = gateway->free_head; slot != 0; slot = gateway->orders[slot].newer) {
+		if (gateway->orders[slot].state != GATEWAY_FREE)
+			return "an order in use is free";
+		if (++count > gateway->config.order_limit)
+			return "the free orders go round";
+	}
+	return count + gateway->open_count == gateway->config.order_limit ? NULL :
+		"an order is neither free nor open";
+}
+
+/* By side and locate, the shares of the open orders: taken off what the gateway keeps. */
+static const char *check_working(const struct gateway *gateway, int64_t sign)
+{
+	for (uint32_t slot = gateway->oldest; slot != 0; slot = gateway->orders[slot].newer) {
+		const struct gateway_order *order = &gateway->orders[slot];
+
+		gateway->working[order->side][order->locate] += sign * order->open;
+	}
+	if (sign > 0)
+		return NULL;
+	for (uint32_t locate = 0; locate <= gateway->config.symbol_count; locate++)
+		if (gateway->working[0][locate] != 0 || gateway->working[1][locate] != 0)
+			return "the open shares are not those of the open orders";
+	return NULL;
+}
+
+const char *gateway_check(const struct gateway *gateway)
+{
+	const char *fault = check_free(gateway);
+	uint32_t count = 0, older = 0;
+
+	for (uint32_t slot = gateway->oldest; slot != 0 && fault == NULL;
+	     slot = gateway->orders[slot].newer) {
+		fault = check_order(gateway, &gateway->orders[slot]);
+		if (gateway->orders[slot].older != older)
+			return "the list by age is torn";
+		older = slot;
+		if (++count > gateway->config.order_limit)
+			return "the list by age goes round";
+	}
+	if (fault == NULL && (older != gateway->newest || count != gateway->open_count))
+		return "the list by age is not that of the open orders";
+	if (fault != NULL)
+		return fault;
+	fault = check_working(gateway, -1);
+	check_working(gateway, 1);
+	return fault;
 }

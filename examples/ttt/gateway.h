@@ -5,18 +5,26 @@
  *   Units      shares, prices in 1/10000 dollar, nanoseconds.
  *   Errors     enter, replace, cancel: the length of the packet to be sent, or -EAGAIN (the
  *              rate limit), -ENOSPC (no order slot), -ESTALE (that order is gone), -EBUSY
- *              (a replacement of it is under way).
+ *              (a replacement of it is under way), -ENOTCONN (no connection).
  *   Ownership  the gateway owns its memory; the bytes are the caller's, GATEWAY_PACKET_MAX
  *              long, and must be sent: they are counted.
  *   Threads    one.
  *   Order      a token is used once.  Orders time out in the order in which they were sent.
- *   Cost       O(1) each; no malloc after init.
+ *   Cost       O(1) each; resume, abandon, check: O(orders).  No malloc after init.
+ *
+ * When the connection breaks, what was sent last may or may not have arrived.  Nothing is
+ * decided then: the orders stay open, and count against the limits.  The exchange cancels them
+ * as it sees the break, and the next login brings every answer that was missed, those cancels
+ * included.  Once the session has caught up, an order that was never answered has never arrived,
+ * and gateway_resume closes it.  Where the exchange knows the session no more gateway_abandon
+ * closes all of them.
  */
 #ifndef TTT_GATEWAY_H
 #define TTT_GATEWAY_H
 
 #include "book.h"
 #include "counts.h"
+#include "faults.h"
 #include "ouch.h"
 #include "soup.h"
 
@@ -68,8 +76,13 @@ struct gateway {
 	int64_t allowance_ns;          /* the token bucket, in time */
 	int64_t allowance_at_ns;
 	struct order_counts counts;
+	bool is_connected;
 	uint64_t throttled, timed_out, voided;
-	uint64_t unknown, malformed;   /* answers that fit no order; that are not OUCH */
+	uint64_t breaks;               /* of the connection */
+	uint64_t never_entered, never_replaced; /* requests that have never arrived */
+	uint64_t abandoned;            /* orders that ended with their session */
+	uint64_t unknown;              /* answers that fit no order */
+	struct faults faults;          /* answers that are not OUCH */
 };
 
 struct gateway_intent {
@@ -88,6 +101,14 @@ int gateway_replace(struct gateway *gateway, struct gateway_handle *handle, uint
 	uint32_t price, int64_t now_ns, uint8_t *bytes);
 int gateway_cancel(struct gateway *gateway, struct gateway_handle handle, int64_t now_ns,
 	uint8_t *bytes);
+
+/* The connection, taken to be there at first: it caught up; it is gone; it is to another session. */
+void gateway_resume(struct gateway *gateway);
+void gateway_break(struct gateway *gateway);
+void gateway_abandon(struct gateway *gateway);
+
+/* NULL, or what does not fit together, in words. */
+const char *gateway_check(const struct gateway *gateway);
 
 /* What the exchange answered: the body of a sequenced packet. */
 void gateway_answer(struct gateway *gateway, const uint8_t *bytes, size_t size);

@@ -10,6 +10,7 @@
 #include "exchange.h"
 #include "report.h"
 #include "stop.h"
+#include "vandal.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The n-th core that this process may run on, or -1. */
@@ -52,6 +54,23 @@ static struct shared *open_shared(void)
 	return shared == MAP_FAILED ? NULL : shared;
 }
 
+/* Where an exchange that is to be killed writes its day down; pages come as they are used. */
+static int open_day(const struct options *options, struct shared *shared)
+{
+	const size_t bytes = (size_t)1 << 30;
+	struct day_log *day;
+
+	if (options->kill_exchange.for_ns == 0)
+		return 0;
+	day = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
+		-1, 0);
+	if (day == MAP_FAILED)
+		return -errno;
+	day->limit = bytes - sizeof(*day);
+	shared->day = day;
+	return 0;
+}
+
 static void complain(const char *who, int err)
 {
 	fprintf(stderr, "tick_to_trade: %s: %s\n", who, strerror(-err));
@@ -60,6 +79,7 @@ static void complain(const char *who, int err)
 /* ---- two processes ------------------------------------------------------------------ */
 
 static volatile sig_atomic_t exchange_pid, engine_pid;
+static pid_t vandal_pid;
 static struct shared *both_shared;
 
 /* Both finish in order then; the parent waits for them. */
@@ -99,6 +119,82 @@ static pid_t spawn(int (*run)(const struct options *, struct shared *), const ch
 	exit(err ? 1 : 0);
 }
 
+/* ---- what goes wrong on purpose ------------------------------------------------------ */
+
+/* Each of the two has its moments, from the opening of the market on: 0, 1, and then over. */
+static int kill_step, stop_step;
+
+static void sleep_a_little(void)
+{
+	nanosleep(&(struct timespec){.tv_nsec = 5 * APUS_MSEC}, NULL);
+}
+
+/* What the clocks of the loops follow. */
+static int64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * APUS_SEC + now.tv_nsec;
+}
+
+/* Whether the mishap's next moment has come: its begin, then its end. */
+static bool is_due(const struct mishap *mishap, int step, int64_t opened_ns)
+{
+	int64_t at_ns = opened_ns + mishap->at_ns + (step > 0 ? mishap->for_ns : 0);
+
+	return mishap->for_ns != 0 && step < 2 && monotonic_ns() >= at_ns;
+}
+
+static void stop_engine(const struct options *options, int64_t opened_ns)
+{
+	if (!is_due(&options->stop_engine, stop_step, opened_ns) || engine_pid <= 0)
+		return;
+	kill(engine_pid, stop_step == 0 ? SIGSTOP : SIGCONT);
+	stop_step++;
+}
+
+/* Killed without a warning; what it was is in the list of its day. */
+static void kill_exchange(const struct options *options, struct shared *shared,
+	int64_t opened_ns)
+{
+	if (!is_due(&options->kill_exchange, kill_step, opened_ns))
+		return;
+	if (kill_step == 0 && exchange_pid > 0) {
+		kill(exchange_pid, SIGKILL);
+		waitpid(exchange_pid, NULL, 0);
+		exchange_pid = 0;
+	} else if (kill_step == 1) {
+		shared->exchange.restarts++;
+		exchange_pid = spawn(exchange_run, "exchange", options, shared);
+	}
+	kill_step++;
+}
+
+/* Until all that is to go wrong has gone wrong, or the day is over. */
+static void make_mischief(const struct options *options, struct shared *shared)
+{
+	int64_t closes_ns, opened_ns;
+
+	if (options->stop_engine.for_ns == 0)
+		stop_step = 2;
+	if (options->kill_exchange.for_ns == 0)
+		kill_step = 2;
+	while ((stop_step < 2 || kill_step < 2) && !apus_load_acquire(&shared->is_stopping) &&
+	       !apus_load_acquire(&shared->engine.is_done)) {
+		sleep_a_little();
+		closes_ns = apus_load_acquire(&shared->closes_ns);
+		if (closes_ns == 0)
+			continue;
+		opened_ns = closes_ns - options->duration_ns;
+		stop_engine(options, opened_ns);
+		kill_exchange(options, shared, opened_ns);
+	}
+	/* Whatever is over, nobody stays stopped. */
+	if (stop_step == 1 && engine_pid > 0)
+		kill(engine_pid, SIGCONT);
+}
+
 enum { PATIENCE_S = 30 };
 
 static void give_up(int number)
@@ -118,7 +214,7 @@ static bool await_child(void)
 			return false;
 	if (child == exchange_pid)
 		exchange_pid = 0;
-	else
+	else if (child == engine_pid)
 		engine_pid = 0;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return true;
@@ -130,6 +226,18 @@ static bool await_child(void)
 	return false;
 }
 
+/* It has nothing to say in the end: it is killed. */
+static pid_t start_vandal(const struct options *options, struct shared *shared)
+{
+	pid_t child = options->has_vandal ? fork() : 0;
+
+	if (child == 0 && options->has_vandal) {
+		leave_parent();
+		vandal_run(options, shared);
+	}
+	return child;
+}
+
 static bool run_both(const struct options *options, struct shared *shared)
 {
 	struct sigaction action = {.sa_handler = forward};
@@ -139,14 +247,20 @@ static bool run_both(const struct options *options, struct shared *shared)
 	fflush(NULL);
 	both_shared = shared;
 	stop_block();
+	vandal_pid = start_vandal(options, shared);
 	exchange_pid = spawn(exchange_run, "exchange", options, shared);
 	engine_pid = spawn(engine_run, "engine", options, shared);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGALRM, &patience, NULL);
 	stop_unblock();
+	make_mischief(options, shared);
 	first = await_child();
 	second = await_child();
+	if (vandal_pid > 0) {
+		kill(vandal_pid, SIGKILL);
+		waitpid(vandal_pid, NULL, 0);
+	}
 	return first && second;
 }
 
@@ -186,6 +300,11 @@ int main(int argc, char **argv)
 	shared = open_shared();
 	if (shared == NULL) {
 		complain("shared memory", -errno);
+		return 1;
+	}
+	err = open_day(&options, shared);
+	if (err) {
+		complain("memory for the day", err);
 		return 1;
 	}
 	choose_cpus(&options);

@@ -15,6 +15,7 @@
 
 #include "book.h"
 #include "counts.h"
+#include "faults.h"
 #include "itch.h"
 #include "ouch.h"
 #include "rng.h"
@@ -62,7 +63,8 @@ struct market {
 	uint64_t next_ref, next_match;
 	bool is_open;
 	struct order_counts counts;
-	uint64_t malformed, ignored;    /* requests that were not OUCH, or void by its rules */
+	uint64_t ignored;               /* requests that were void by the rules of OUCH */
+	struct faults faults;           /* requests that were not OUCH */
 	uint64_t flow_count;            /* steps taken */
 };
 

@@ -345,9 +345,11 @@ static void replace(struct market *market, const struct ouch_request *request, i
 void market_request(struct market *market, const uint8_t *bytes, size_t size, int64_t now_ns)
 {
 	struct ouch_request request;
+	int err;
 
-	if (ouch_decode_request(bytes, size, &request) != 0) {
-		market->malformed++;
+	err = ouch_decode_request(bytes, size, &request);
+	if (err) {
+		faults_count(&market->faults, err);
 		return;
 	}
 	if (request.type == OUCH_ENTER)

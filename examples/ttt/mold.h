@@ -2,7 +2,7 @@
  * mold.h - MoldUDP64: messages with sequence numbers in UDP packets.
  *
  *   Units      bytes; a sequence number names a message, the first is 1.
- *   Errors     -EMSGSIZE: truncated; -E2BIG: bytes left over; -EBADMSG: a number that no
+ *   Errors     -EMSGSIZE: truncated; -E2BIG: bytes left over; -ERANGE: a number that no
  *              packet has.
  *   Ownership  views into the caller's packet, valid as long as that is.
  *   Order      a packet's messages are numbered sequence, sequence + 1, ...
@@ -80,7 +80,7 @@ static inline int mold_check(const uint8_t *bytes, size_t size, struct mold_head
 		return -EMSGSIZE;
 	mold_get_header(bytes, header);
 	if (header->sequence == 0 || header->sequence > UINT64_MAX - MOLD_COUNT_MAX)
-		return -EBADMSG;
+		return -ERANGE;
 	for (uint16_t left = mold_message_count(header); left > 0; left--)
 		if (mold_next(bytes, size, &offset, &length) == NULL)
 			return -EMSGSIZE;
@@ -95,7 +95,7 @@ static inline int mold_check_request(const uint8_t *bytes, size_t size,
 		return size < MOLD_HEADER_SIZE ? -EMSGSIZE : -E2BIG;
 	mold_get_header(bytes, request);
 	if (request->sequence == 0 || request->count == 0 || request->count == MOLD_END_OF_SESSION)
-		return -EBADMSG;
+		return -ERANGE;
 	return 0;
 }
 

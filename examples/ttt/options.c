@@ -25,6 +25,12 @@ static const char help[] =
 	"      --drop-every N     the exchange loses every Nth packet, on both lines (0: none)\n"
 	"      --line-a WEATHER   loss=N,double=N,reorder=N: one packet in N, at random\n"
 	"      --line-b WEATHER   the same of the other line\n"
+	"      --silence S        then the other end of the session is taken for dead (15)\n"
+	"      --feed-silent AT,S     nothing of the feed gets through for so long\n"
+	"      --stop-engine AT,S     the engine is stopped, and continued after so long\n"
+	"      --kill-exchange AT,S   the exchange is killed, and started again after so long\n"
+	"      --hang-up-every S  the exchange hangs up on the engine\n"
+	"      --vandal           somebody sends to every socket what cannot be; unicast\n"
 	"      --unicast          the feed to one address instead of a multicast group\n"
 	"      --interface NAME   of the multicast (127.0.0.1)\n"
 	"      --backend NAME     auto, epoll ... (auto)\n"
@@ -42,6 +48,7 @@ static const char help[] =
 
 enum {
 	OPT_SECONDS = 256, OPT_RATE, OPT_SEED, OPT_SYMBOLS, OPT_ORDER_RATE, OPT_DROP_EVERY,
+	OPT_SILENCE, OPT_FEED_SILENT, OPT_STOP_ENGINE, OPT_KILL_EXCHANGE, OPT_HANG_UP_EVERY, OPT_VANDAL,
 	OPT_LINES, OPT_LINE_A, OPT_LINE_B, OPT_FEED_B, OPT_UNICAST, OPT_INTERFACE, OPT_BACKEND, OPT_CPU, OPT_EXCHANGE_CPU, OPT_ENGINE_CPU,
 	OPT_FEED, OPT_ORDERS, OPT_REQUESTS, OPT_PROGRESS, OPT_EVERY_SECOND, OPT_JSON, OPT_HELP,
 };
@@ -53,6 +60,12 @@ static const struct option table[] = {
 	{"symbols", required_argument, NULL, OPT_SYMBOLS},
 	{"order-rate", required_argument, NULL, OPT_ORDER_RATE},
 	{"drop-every", required_argument, NULL, OPT_DROP_EVERY},
+	{"silence", required_argument, NULL, OPT_SILENCE},
+	{"feed-silent", required_argument, NULL, OPT_FEED_SILENT},
+	{"stop-engine", required_argument, NULL, OPT_STOP_ENGINE},
+	{"kill-exchange", required_argument, NULL, OPT_KILL_EXCHANGE},
+	{"hang-up-every", required_argument, NULL, OPT_HANG_UP_EVERY},
+	{"vandal", no_argument, NULL, OPT_VANDAL},
 	{"lines", required_argument, NULL, OPT_LINES},
 	{"line-a", required_argument, NULL, OPT_LINE_A},
 	{"line-b", required_argument, NULL, OPT_LINE_B},
@@ -127,6 +140,20 @@ static int read_seconds(const char *text, int64_t *duration_ns)
 	return 0;
 }
 
+/* AT,S: both in seconds. */
+static int read_mishap(const char *text, struct mishap *mishap)
+{
+	const char *comma = strchr(text, ',');
+	char at[32];
+
+	if (comma == NULL || (size_t)(comma - text) >= sizeof(at))
+		return complain("not a time and how long", text);
+	memcpy(at, text, (size_t)(comma - text));
+	at[comma - text] = '\0';
+	return read_seconds(at, &mishap->at_ns) ? -EINVAL :
+		read_seconds(comma + 1, &mishap->for_ns);
+}
+
 static int read_address(const char *text, struct apus_address *address)
 {
 	return apus_address_parse(address, text) ? complain("not an address", text) : 0;
@@ -170,7 +197,7 @@ static void set_defaults(struct options *options)
 {
 	*options = (struct options){
 		.duration_ns = 5 * APUS_SEC, .rate = 20000, .seed = 1, .symbol_count = 200,
-		.order_rate = 10000, .line_count = 2, .exchange_cpu = -2, .engine_cpu = -2, .interface = "127.0.0.1",
+		.order_rate = 10000, .line_count = 2, .silence_ns = 15 * APUS_SEC, .exchange_cpu = -2, .engine_cpu = -2, .interface = "127.0.0.1",
 	};
 	apus_address_parse(&options->orders, "127.0.0.1:31002");
 	apus_address_parse(&options->requests, "127.0.0.1:31003");
@@ -191,6 +218,19 @@ static int take(struct options *options, int name, char *text)
 		return read_u32(text, 1, 1000000, &options->order_rate);
 	case OPT_DROP_EVERY:
 		return read_u32(text, 0, UINT32_MAX, &options->drop_every);
+	case OPT_SILENCE:
+		return read_seconds(text, &options->silence_ns);
+	case OPT_FEED_SILENT:
+		return read_mishap(text, &options->feed_silent);
+	case OPT_STOP_ENGINE:
+		return read_mishap(text, &options->stop_engine);
+	case OPT_KILL_EXCHANGE:
+		return read_mishap(text, &options->kill_exchange);
+	case OPT_HANG_UP_EVERY:
+		return read_seconds(text, &options->hang_up_every_ns);
+	case OPT_VANDAL:
+		options->has_vandal = options->is_unicast = true;
+		return 0;
 	case OPT_LINES:
 		return read_u32(text, 1, 2, &options->line_count);
 	case OPT_LINE_A:

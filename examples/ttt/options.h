@@ -14,6 +14,11 @@
 
 enum ttt_mode { TTT_BOTH, TTT_EXCHANGE, TTT_ENGINE };
 
+/* Something that goes wrong on purpose, from the opening on; for_ns 0: never. */
+struct mishap {
+	int64_t at_ns, for_ns;
+};
+
 struct options {
 	enum ttt_mode mode;
 	int64_t duration_ns;      /* of the market's day */
@@ -24,6 +29,12 @@ struct options {
 	uint32_t line_count;      /* of the feed: A, or A and B */
 	struct weather_config weather[2]; /* of line A and B */
 	uint32_t order_rate;      /* new orders a second at most */
+	int64_t silence_ns;       /* after which the other end of a session is taken for dead */
+	struct mishap feed_silent;     /* nothing of the feed gets through */
+	struct mishap stop_engine;     /* it is stopped, and continued */
+	struct mishap kill_exchange;   /* it is killed, and started again */
+	int64_t hang_up_every_ns;      /* the exchange, on its client; 0: never */
+	bool has_vandal;               /* somebody sends nonsense to every socket */
 	bool is_unicast;
 	bool is_json;
 	bool has_progress;        /* a line a second */

@@ -79,11 +79,14 @@ size_t publisher_answer(struct publisher *publisher, const uint8_t *request, siz
 	struct mold_header header;
 	uint16_t count;
 	size_t size;
+	int err;
 
 	publisher->request_count++;
-	if (mold_check_request(request, request_size, &header) != 0 ||
-	    memcmp(header.session, publisher->session, MOLD_SESSION_SIZE) != 0) {
-		publisher->bad_request_count++;
+	err = mold_check_request(request, request_size, &header);
+	if (!err && memcmp(header.session, publisher->session, MOLD_SESSION_SIZE) != 0)
+		err = -EACCES;
+	if (err) {
+		faults_count(&publisher->faults, err);
 		return 0;
 	}
 	/* What has not been published live is nobody's business yet. */

@@ -10,6 +10,7 @@
 #ifndef TTT_PUBLISHER_H
 #define TTT_PUBLISHER_H
 
+#include "faults.h"
 #include "mold.h"
 #include "tape.h"
 
@@ -19,7 +20,8 @@ struct publisher {
 	uint64_t next;          /* the cursor: first message not sent yet */
 	int64_t sent_ns;        /* when the last packet left */
 	uint64_t packet_count;
-	uint64_t request_count, bad_request_count, gone_count;
+	uint64_t request_count, gone_count;
+	struct faults faults;   /* requests that are none */
 };
 
 void publisher_init(struct publisher *publisher, const struct tape *tape, const char *session,

@@ -15,12 +15,28 @@ static bool same(FILE *out, const char *what, uint64_t exchange, uint64_t engine
 	return false;
 }
 
-static bool same_orders(FILE *out, const struct order_counts *a, const struct order_counts *b)
+/* What was sent into a break may have arrived: but never more arrives than was sent. */
+static bool not_more(FILE *out, const char *what, uint64_t exchange, uint64_t engine)
 {
-	bool agree = same(out, "orders entered", a->entered, b->entered);
+	return exchange <= engine || same(out, what, exchange, engine);
+}
 
-	agree &= same(out, "replaces asked for", a->replaces, b->replaces);
-	agree &= same(out, "cancels asked for", a->cancels, b->cancels);
+static bool same_requests(FILE *out, const struct side *exchange, const struct side *engine)
+{
+	const struct order_counts *a = &exchange->orders, *b = &engine->orders;
+	bool agree = same(out, "orders entered", a->entered, b->entered - engine->never_entered);
+	bool (*compare)(FILE *, const char *, uint64_t, uint64_t) =
+		engine->breaks > 0 ? not_more : same;
+
+	agree &= compare(out, "replaces asked for", a->replaces, b->replaces);
+	agree &= compare(out, "cancels asked for", a->cancels, b->cancels);
+	return agree;
+}
+
+static bool same_answers(FILE *out, const struct order_counts *a, const struct order_counts *b)
+{
+	bool agree = true;
+
 	agree &= same(out, "orders accepted", a->accepted, b->accepted);
 	agree &= same(out, "orders rejected", a->rejected, b->rejected);
 	agree &= same(out, "orders replaced", a->replaced, b->replaced);
@@ -34,7 +50,9 @@ static bool same_orders(FILE *out, const struct order_counts *a, const struct or
 bool report_compare(const struct shared *shared, uint32_t symbol_count, FILE *out)
 {
 	const struct side *exchange = &shared->exchange, *engine = &shared->engine;
-	bool agree = same_orders(out, &exchange->orders, &engine->orders);
+	bool agree = same_requests(out, exchange, engine);
+
+	agree &= same_answers(out, &exchange->orders, &engine->orders);
 
 	agree &= same(out, "messages", exchange->messages, engine->messages);
 	agree &= same(out, "changes of books", exchange->book_changes, engine->book_changes);
@@ -115,6 +133,43 @@ static void print_lines(const struct side *engine, const struct options *options
 	}
 }
 
+/* What was refused, by socket and kind; where all is well, a word. */
+static void print_faults(FILE *out, const char *socket, const struct faults *faults)
+{
+	if (faults_total(faults) == 0)
+		return;
+	fprintf(out, "%s refused", socket);
+	for (int fault = 0; fault < FAULTS; fault++)
+		if (faults->counts[fault] != 0)
+			fprintf(out, "  %s %" PRIu64, fault_name((enum fault)fault),
+				faults->counts[fault]);
+	fputc('\n', out);
+}
+
+static void print_refused(FILE *out, const char *line, const uint64_t verdicts[FEED_VERDICTS])
+{
+	if (feed_refused_count(verdicts) == 0)
+		return;
+	fprintf(out, "engine: %s: refused", line);
+	for (int verdict = FEED_REFUSED; verdict < FEED_VERDICTS; verdict++)
+		if (verdicts[verdict] != 0)
+			fprintf(out, "  %s %" PRIu64, feed_verdict_name((enum feed_verdict)verdict),
+				verdicts[verdict]);
+	fputc('\n', out);
+}
+
+static void print_all_faults(const struct side *exchange, const struct side *engine, FILE *out)
+{
+	print_faults(out, "exchange: connections:", &exchange->faults[SIDE_ORDERS]);
+	print_faults(out, "exchange: orders:", &exchange->faults[SIDE_MESSAGES]);
+	print_faults(out, "exchange: requests:", &exchange->faults[SIDE_REQUESTS]);
+	print_refused(out, "line A", engine->feed.lines[FEED_LINE_A].verdicts);
+	print_refused(out, "line B", engine->feed.lines[FEED_LINE_B].verdicts);
+	print_refused(out, "requested", engine->feed.lines[FEED_LINE_REQUESTED].verdicts);
+	print_faults(out, "engine: connection:", &engine->faults[SIDE_ORDERS]);
+	print_faults(out, "engine: answers:", &engine->faults[SIDE_MESSAGES]);
+}
+
 static void print_feed(const struct shared *shared, const struct options *options, FILE *out)
 {
 	const struct side *exchange = &shared->exchange, *engine = &shared->engine;
@@ -129,6 +184,11 @@ static void print_feed(const struct shared *shared, const struct options *option
 			" by a full send buffer; %" PRIu64 " requests answered\n",
 			exchange->packets_dropped, exchange->packets_refused,
 			exchange->requests_answered);
+	if (options->mode != TTT_ENGINE && exchange->disconnects + exchange->restarts +
+	    exchange->turned_away > 0)
+		fprintf(out, "exchange: %" PRIu64 " clients lost, %" PRIu64 " turned away; started "
+			"again %" PRIu64 " times\n", exchange->disconnects, exchange->turned_away,
+			exchange->restarts);
 	if (options->mode == TTT_EXCHANGE)
 		return;
 	fprintf(out, "engine: receive buffer %d bytes, %" PRIu64 " packets lost in it; %" PRIu64
@@ -139,6 +199,14 @@ static void print_feed(const struct shared *shared, const struct options *option
 	fprintf(out, "engine: %" PRIu64 " orders held back by the rate limit, %" PRIu64
 		" timed out, %" PRIu64 " replacements void\n", engine->throttled,
 		engine->timed_out, engine->voided);
+	fprintf(out, "engine: %" PRIu64 " breaks of the connection; %" PRIu64 " orders and %" PRIu64
+		" replacements lost in them, %" PRIu64 " answers seen twice, %" PRIu64
+		" for no order, %" PRIu64 " orders gone with their session\n", engine->breaks,
+		engine->never_entered, engine->never_replaced, engine->repeated, engine->unknown,
+		engine->abandoned);
+	if (options->has_vandal)
+		fprintf(out, "vandal: %" PRIu64 " sent\n", shared->vandalised);
+	print_all_faults(exchange, engine, out);
 	if (!engine->allocations_counted)
 		fprintf(out, "allocations are not counted under a sanitizer\n");
 }
@@ -183,6 +251,16 @@ static void json_latency(FILE *out, const char *name, const struct apus_histogra
 		apus_histogram_percentile(latency, 99.9), apus_histogram_max(latency));
 }
 
+static uint64_t count_refused(const struct shared *shared)
+{
+	uint64_t refused = feed_refused_count(shared->engine.feed.verdicts);
+
+	for (int socket = 0; socket < SIDE_SOCKETS; socket++)
+		refused += faults_total(&shared->engine.faults[socket]) +
+			faults_total(&shared->exchange.faults[socket]);
+	return refused;
+}
+
 /* The engine's numbers, but where there is only an exchange. */
 void report_json(const struct shared *shared, const struct options *options, bool agree,
 	FILE *out)
@@ -207,6 +285,12 @@ void report_json(const struct shared *shared, const struct options *options, boo
 		",\"receive_buffer_bytes\":%d", side->orders.shares_bought, side->orders.shares_sold,
 		engine->feed.gaps, engine->feed.requests, engine->feed.lost,
 		exchange->packets_dropped, engine->receive_buffer_bytes);
+	fprintf(out, ",\"breaks\":%" PRIu64 ",\"never_entered\":%" PRIu64 ",\"repeated\":%" PRIu64
+		",\"unknown\":%" PRIu64 ",\"disconnects\":%" PRIu64 ",\"turned_away\":%" PRIu64
+		",\"restarts\":%" PRIu64 ",\"vandalised\":%" PRIu64 ",\"refused\":%" PRIu64,
+		engine->breaks,
+		engine->never_entered, engine->repeated, engine->unknown, exchange->disconnects,
+		exchange->turned_away, exchange->restarts, shared->vandalised, count_refused(shared));
 	if (side->allocations_counted)
 		fprintf(out, ",\"allocations_after_start\":%" PRIu64,
 			exchange->allocations + engine->allocations);

@@ -9,6 +9,12 @@
  *   Threads    one.
  *   Cost       a few compares.
  *
+ * A session outlives its connections.  A client that comes back asks for the first packet that
+ * it has not seen; one that the server sends twice nevertheless is named as repeated, and one
+ * that it cannot send any more as missed: then nobody knows what became of our orders.  After
+ * the login a server sends what was asked for, and then, by the rules, a heartbeat within a
+ * second: that heartbeat is the sign that the client has caught up.
+ *
  * struct soup_stream beside it turns what a TCP read brought into packets.
  */
 #ifndef TTT_SESSION_H
@@ -17,10 +23,11 @@
 #include "soup.h"
 
 #include <apus/base.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define SESSION_HEARTBEAT_NS APUS_SEC       /* at the latest after that long a silence */
-#define SESSION_SILENCE_NS (15 * APUS_SEC)  /* the peer is taken for dead */
+#define SESSION_SILENCE_NS (15 * APUS_SEC)  /* the peer is taken for dead, by the rules */
 
 enum session_role { SESSION_CLIENT, SESSION_SERVER };
 enum session_state { SESSION_DOWN, SESSION_LOGGING_IN, SESSION_UP, SESSION_OVER };
@@ -29,8 +36,12 @@ enum session_event {
 	SESSION_NONE,      /* a heartbeat, or a debug packet */
 	SESSION_LOGIN,     /* to a server: asks to be let in */
 	SESSION_ACCEPTED,  /* to a client: is in */
+	SESSION_OTHER,     /* to a client: is in, but in another session than before */
+	SESSION_MISSED,    /* to a client: what it asked for is gone */
 	SESSION_REJECTED,  /* to a client: is not */
+	SESSION_CAUGHT_UP, /* to a client: it has all that was sent before it came */
 	SESSION_DATA,      /* the body is a message */
+	SESSION_REPEATED,  /* it was, and has been seen before */
 	SESSION_LOGOUT,    /* to a server: the client leaves */
 	SESSION_ENDED,     /* to a client: the exchange has finished */
 	SESSION_ERROR,
@@ -39,7 +50,11 @@ enum session_event {
 struct session {
 	enum session_role role;
 	enum session_state state;
-	uint64_t next;        /* sequence number of the next sequenced packet */
+	uint64_t next;        /* sequence number of the first sequenced packet not seen yet */
+	uint64_t coming;      /* of the one that this connection brings next */
+	int64_t silence_ns;   /* a peer silent for so long is taken for dead */
+	bool is_caught_up;
+	uint64_t repeated;
 	int64_t sent_ns;      /* when we last sent anything */
 	int64_t heard_ns;     /* when the peer last did */
 	char name[10];        /* of the session, filled with spaces */
@@ -48,9 +63,13 @@ struct session {
 
 void session_init(struct session *session, enum session_role role, int64_t now_ns);
 
-/* A client's login: writes the packet, waits for the answer. */
+/* A client's login, to the session it knows, from the first packet that it has not seen. */
 size_t session_login(struct session *session, const char *username, const char *password,
-	uint64_t sequence, uint8_t *bytes, int64_t now_ns);
+	uint8_t *bytes, int64_t now_ns);
+/* The connection is gone; the session may go on with another. */
+void session_lost(struct session *session);
+/* A client gives up the session it knows: the next login takes any, from the start. */
+void session_forget(struct session *session);
 /* A server's answer, from which on sequenced packets are counted. */
 size_t session_accept(struct session *session, const char *name, uint64_t sequence,
 	uint8_t *bytes, int64_t now_ns);
@@ -75,7 +94,7 @@ static inline bool session_heartbeat_is_due(const struct session *session, int64
 static inline bool session_is_silent(const struct session *session, int64_t now_ns)
 {
 	return session->state != SESSION_OVER && session->state != SESSION_DOWN &&
-		now_ns - session->heard_ns >= SESSION_SILENCE_NS;
+		now_ns - session->heard_ns >= session->silence_ns;
 }
 
 /* When to look again: the earlier of our heartbeat and the end of our patience. */

@@ -10,10 +10,14 @@
 
 #include "book.h"
 #include "counts.h"
+#include "day.h"
 #include "feed.h"
 
 #include <apus/base.h>
 #include <apus/histogram.h>
+
+/* The exchange's and the engine's, beside the feed. */
+enum side_socket { SIDE_ORDERS, SIDE_MESSAGES, SIDE_REQUESTS, SIDE_SOCKETS };
 
 struct side {
 	uint32_t is_done;
@@ -33,18 +37,27 @@ struct side {
 	uint64_t line_lost[2], line_doubled[2], line_delayed[2]; /* by the weather */
 	uint64_t packets_refused;     /* by a full send buffer */
 	uint64_t requests_answered;
+	uint64_t disconnects, turned_away; /* of clients */
+	uint64_t restarts;
 
 	/* The engine's. */
 	struct feed_counts feed;
 	uint64_t kernel_drops;
 	int receive_buffer_bytes;
-	uint64_t throttled, timed_out, voided, refused_books;
+	uint64_t throttled, timed_out, voided;
+	uint64_t breaks, never_entered, never_replaced, abandoned, repeated;
+	uint64_t unknown;             /* answers to no order of ours */
+	struct faults faults[SIDE_SOCKETS];  /* by socket; the feed has its own */
 };
 
 struct shared {
 	/* Ports, 0 until they are known. */
 	uint32_t feed_ports[2], order_port, request_port;
+	uint32_t recovery_port;       /* where the engine expects what it asked for again */
 	uint32_t is_stopping;         /* the parent's word, before it signals either */
+	int64_t closes_ns;            /* the market; 0: it has not opened yet */
+	struct day_log *day;          /* NULL: the exchange could not be started again */
+	uint64_t vandalised;          /* what the vandal has sent */
 	struct side exchange, engine;
 };
 

@@ -5,6 +5,11 @@
 
 #include <stdbool.h>
 
+static bool type_is_known(char type)
+{
+	return type != '\0' && strchr("+AJSHZLURO", type) != NULL;
+}
+
 static bool body_fits(char type, size_t size)
 {
 	switch (type) {
@@ -36,12 +41,14 @@ int soup_parse(const uint8_t *bytes, size_t size, struct soup_packet *packet)
 		return 0;
 	length = wire_get16(bytes);
 	if (length == 0)
-		return -EBADMSG;
-	if (length > 1 + SOUP_BODY_MAX)
 		return -EMSGSIZE;
+	if (length > 1 + SOUP_BODY_MAX)
+		return -E2BIG;
 	/* Judged before the body is there: a hostile peer need not send it. */
-	if (!body_fits((char)bytes[2], length - 1))
+	if (!type_is_known((char)bytes[2]))
 		return -EBADMSG;
+	if (!body_fits((char)bytes[2], length - 1))
+		return -EMSGSIZE;
 	if (size < 2 + length)
 		return 0;
 	packet->type = (char)bytes[2];

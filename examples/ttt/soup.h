@@ -2,8 +2,8 @@
  * soup.h - SoupBinTCP 3.0: packets in a TCP stream, login, heartbeats.
  *
  *   Units      bytes; a packet is length[2] type[1] body, its length counts type and body.
- *   Errors     -EBADMSG: a type that does not exist, or a body its type cannot have;
- *              -EMSGSIZE: longer than this program ever accepts.
+ *   Errors     -EBADMSG: a type that does not exist; -EMSGSIZE: a length that its type cannot
+ *              have; -E2BIG: longer than this program ever accepts.
  *   Ownership  a parsed packet is a view into the caller's bytes.
  *   Cost       a few loads; nothing is copied.
  *   Source     "SoupBinTCP" 3.00, Nasdaq.

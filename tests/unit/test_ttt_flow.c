@@ -3,6 +3,7 @@
  * packets between them are lost, doubled and re-ordered as a seed says, on a clock of our
  * own, and in the end books, counts and positions agree.
  */
+#include "../../examples/ttt/day.h"
 #include "../../examples/ttt/pace.h"
 
 #include "twosome.h"
@@ -507,7 +508,7 @@ START_TEST(the_server_answers_what_is_published_and_on_the_tape)
 	ck_assert_uint_eq(publisher.gone_count, 1);
 	request[0] = '?';
 	ck_assert_uint_eq(publisher_answer(&publisher, request, sizeof(request), bytes), 0);
-	ck_assert_uint_eq(publisher.bad_request_count, 1);
+	ck_assert_uint_eq(publisher.faults.counts[FAULT_SESSION], 1);
 	tape_deinit(&tape);
 }
 END_TEST
@@ -576,6 +577,62 @@ START_TEST(the_flow_is_plausible)
 	/* Adds and deletes are most of it, as on a real feed. */
 	ck_assert_uint_gt(types['A'] + types['F'] + types['D'], market.feed.next / 2);
 	market_deinit(&market);
+}
+END_TEST
+
+/* An exchange that was killed at any point is where it was: tapes, books, positions. */
+START_TEST(a_day_taken_again_is_the_same_day)
+{
+	enum { LIMIT = 1 << 20 };
+	struct day_log *log = calloc(1, sizeof(*log) + LIMIT);
+	struct twosome *two = twosome_open(8, (struct climate){.is_short = true}, &desk_config);
+	struct market_config config = market_config;
+	struct market again;
+	struct day day = {log, &two->market};
+	struct gateway_intent intent = {.shares = 100, .time_in_force = OUCH_MARKET_HOURS};
+	struct gateway_handle handle;
+	uint8_t bytes[GATEWAY_PACKET_MAX];
+	int length;
+
+	log->limit = LIMIT;
+	day_take(&day, DAY_OPEN, NULL, 0, 5);
+	for (int step = 0; step < 1000; step++) {
+		intent.locate = 1 + (uint32_t)step % SYMBOLS;
+		intent.price = two->market.symbols[intent.locate].anchor + 20 * MARKET_TICK;
+		two->now_ns += APUS_MSEC;
+		day_take(&day, DAY_STEP, NULL, 0, two->now_ns);
+		publish(two);
+		length = gateway_enter(&two->desk.gateway, &intent, two->now_ns, bytes, &handle);
+		if (length > 0)
+			day_take(&day, DAY_REQUEST, bytes + SOUP_HEADER_SIZE,
+				(size_t)length - SOUP_HEADER_SIZE, two->now_ns);
+		if (step % 100 == 99)
+			day_take(&day, DAY_CANCEL_ALL, NULL, 0, two->now_ns);
+	}
+	day_take(&day, DAY_HALT, NULL, 0, two->now_ns);
+	ck_assert_uint_gt(two->market.counts.executed, 10);
+	config.seed = 8;
+	config.tape_count = 1 << 11;
+	config.token_limit = 1 << 10;
+	config.order_limit = 1 << 11;
+	ck_assert_int_eq(market_init(&again, &config), 0);
+	ck_assert_int_eq(day_replay(log, &again), 0);
+	ck_assert_uint_eq(again.feed.next, two->market.feed.next);
+	ck_assert_int_eq(memcmp(again.feed.slots, two->market.feed.slots,
+		(size_t)config.tape_count * again.feed.slot_bytes), 0);
+	ck_assert_uint_eq(again.answers.next, two->market.answers.next);
+	ck_assert_uint_eq(books_checksum(&again.books), books_checksum(&two->market.books));
+	ck_assert(order_counts_equal(&again.counts, &two->market.counts));
+	/* The next input is none that was cut off, and a full list is no list. */
+	log->data[log->bytes - 8] = 0xff;
+	ck_assert_int_eq(day_replay(log, &again), -EBADMSG);
+	log->limit = log->bytes + 8;
+	day_take(&day, DAY_STEP, NULL, 0, two->now_ns);
+	ck_assert(log->is_full);
+	ck_assert_int_eq(day_replay(log, &again), -EBADMSG);
+	market_deinit(&again);
+	twosome_close(two);
+	free(log);
 }
 END_TEST
 
@@ -848,7 +905,7 @@ START_TEST(orders_against_the_rules_are_rejected_or_ignored)
 	market_request(&pair.market, bytes, 19, 0);
 	ck_assert_uint_eq(pair.market.ignored, 2);
 	market_request(&pair.market, bytes, 18, 0);
-	ck_assert_uint_eq(pair.market.malformed, 1);
+	ck_assert_uint_eq(pair.market.faults.counts[FAULT_LENGTH], 1);
 	pair_close(&pair);
 }
 END_TEST
@@ -956,7 +1013,7 @@ START_TEST(answers_for_no_order_of_ours_are_counted_and_change_nothing)
 	ck_assert_uint_eq(gateway.unknown, 6);
 	ck_assert_uint_eq(gateway.open_count, 1);
 	gateway_answer(&gateway, bytes, 39);
-	ck_assert_uint_eq(gateway.malformed, 1);
+	ck_assert_uint_eq(gateway.faults.counts[FAULT_LENGTH], 1);
 	ck_assert_uint_eq(gateway.counts.executed, 0);
 	gateway_deinit(&gateway);
 }
@@ -982,17 +1039,20 @@ START_TEST(a_session_logs_in_beats_both_ways_and_leaves)
 	session_init(&client, SESSION_CLIENT, 0);
 	session_init(&server, SESSION_SERVER, 0);
 	ck_assert_int_eq(session_deadline_ns(&client), APUS_NEVER);
-	ck_assert_int_eq(tell(&server, bytes, session_login(&client, "ENGINE", "SECRET", 1, bytes, 0),
+	ck_assert_int_eq(tell(&server, bytes, session_login(&client, "ENGINE", "SECRET", bytes, 0),
 		0), SESSION_LOGIN);
 	ck_assert_int_eq(tell(&client, bytes, session_accept(&server, SESSION, 5, bytes, 0), 0),
 		SESSION_ACCEPTED);
 	ck_assert_uint_eq(client.next, 5);
+	ck_assert(!client.is_caught_up);
 	ck_assert_int_eq(session_deadline_ns(&client), APUS_SEC);
 	ck_assert(!session_heartbeat_is_due(&client, APUS_SEC - 1));
 	ck_assert(session_heartbeat_is_due(&client, APUS_SEC));
 	ck_assert_int_eq(tell(&server, bytes, session_heartbeat(&client, bytes, APUS_SEC), APUS_SEC),
 		SESSION_NONE);
 	ck_assert(!session_heartbeat_is_due(&client, APUS_SEC));
+	ck_assert_int_eq(tell(&client, bytes, session_heartbeat(&server, bytes, APUS_SEC), APUS_SEC),
+		SESSION_CAUGHT_UP);
 	ck_assert_int_eq(tell(&client, bytes, session_heartbeat(&server, bytes, APUS_SEC), APUS_SEC),
 		SESSION_NONE);
 	ck_assert(!session_is_silent(&client, 16 * APUS_SEC - 1));
@@ -1018,7 +1078,7 @@ START_TEST(packets_from_the_wrong_end_or_at_the_wrong_time_are_errors)
 	soup_put_header(bytes, SOUP_UNSEQUENCED, 1)[0] = 'x';
 	ck_assert_int_eq(tell(&client, bytes, 4, 0), SESSION_ERROR);
 	ck_assert_int_eq(tell(&server, bytes, 4, 0), SESSION_ERROR);
-	size = session_login(&client, "ENGINE", "SECRET", 1, bytes, 0);
+	size = session_login(&client, "ENGINE", "SECRET", bytes, 0);
 	ck_assert_int_eq(tell(&client, bytes, size, 0), SESSION_ERROR);
 	ck_assert_int_eq(tell(&server, bytes, size, 0), SESSION_LOGIN);
 	session_accept(&server, SESSION, 1, bytes, 0);
@@ -1052,6 +1112,7 @@ TEST_MAIN("ttt_flow",
 	the_server_answers_what_is_published_and_on_the_tape,
 	a_packet_takes_as_many_messages_as_fit,
 	the_flow_is_plausible,
+	a_day_taken_again_is_the_same_day,
 	the_pace_is_the_set_rate_on_average_and_has_bursts,
 	immediate_or_cancel_takes_what_is_there_and_the_rest_is_cancelled,
 	an_order_rests_is_replaced_reduced_and_cancelled,

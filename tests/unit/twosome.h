@@ -47,6 +47,9 @@ struct climate {
 	uint32_t lost_answers;           /* of the retransmission server, one in so many */
 	bool is_server_dead;
 	bool has_two_lines;
+	uint32_t breaks;                 /* of the connection, one step in so many */
+	bool is_short;                   /* a day of some hundred steps: less memory to touch */
+	bool is_forgetful;               /* the server sends more again than was asked for */
 };
 
 struct twosome {
@@ -60,6 +63,8 @@ struct twosome {
 	struct weather weather[2];       /* of line A and line B */
 	enum feed_line line;             /* that a packet is coming on */
 	uint64_t answer_cursor;
+	int64_t back_ns;                 /* when the client connects again; APUS_NEVER: it is */
+	bool owes_heartbeat;             /* the server, once it has sent all it had */
 	int64_t now_ns;
 };
 
@@ -68,20 +73,27 @@ TEST_UNUSED static struct twosome *twosome_open(uint64_t seed, struct climate cl
 {
 	struct twosome *two = calloc(1, sizeof(*two));
 	struct market_config market = market_config;
+	struct desk_config desk = *config;
 
 	ck_assert_ptr_nonnull(two);
 	market.seed = seed;
+	if (climate.is_short) {
+		market.tape_count = 1 << 11;
+		market.token_limit = 1 << 10;
+		market.order_limit = desk.order_limit = 1 << 11;
+	}
 	two->rng.state = ~seed;
 	two->climate = climate;
 	weather_init(&two->weather[0], &climate.line[0], seed * 3);
 	weather_init(&two->weather[1], &climate.line[1], seed * 5);
 	two->now_ns = APUS_SEC;
 	ck_assert_int_eq(market_init(&two->market, &market), 0);
-	ck_assert_int_eq(desk_init(&two->desk, config), 0);
+	ck_assert_int_eq(desk_init(&two->desk, &desk), 0);
 	publisher_init(&two->publisher, &two->market.feed, SESSION, two->now_ns);
 	session_init(&two->client, SESSION_CLIENT, two->now_ns);
 	session_init(&two->server, SESSION_SERVER, two->now_ns);
 	two->answer_cursor = 1;
+	two->back_ns = APUS_NEVER;
 	return two;
 }
 
@@ -118,8 +130,12 @@ TEST_UNUSED static void serve(struct twosome *two)
 	while (soup_stream_next(&two->to_server, &packet) == 1)
 		switch (session_receive(&two->server, &packet, two->now_ns, &login)) {
 		case SESSION_LOGIN:
-			put(&two->to_client, bytes, session_accept(&two->server, SESSION, 1, bytes,
-				two->now_ns));
+			two->answer_cursor = login.sequence;
+			if (two->climate.is_forgetful)
+				two->answer_cursor -= rng_below(&two->rng, (uint32_t)login.sequence);
+			put(&two->to_client, bytes, session_accept(&two->server, SESSION,
+				two->answer_cursor, bytes, two->now_ns));
+			two->owes_heartbeat = true;
 			break;
 		case SESSION_DATA:
 			market_request(&two->market, packet.body, packet.body_size, two->now_ns);
@@ -138,12 +154,15 @@ TEST_UNUSED static void hear(struct twosome *two)
 
 	while (soup_stream_next(&two->to_client, &packet) == 1)
 		switch (session_receive(&two->client, &packet, two->now_ns, NULL)) {
-		case SESSION_ACCEPTED:
+		case SESSION_CAUGHT_UP:
+			gateway_resume(&two->desk.gateway);
 			two->desk.is_trading = true;
 			break;
 		case SESSION_DATA:
 			gateway_answer(&two->desk.gateway, packet.body, packet.body_size);
 			break;
+		case SESSION_ACCEPTED:
+		case SESSION_REPEATED:
 		case SESSION_NONE:
 			break;
 		default:
@@ -156,6 +175,7 @@ TEST_UNUSED static void connection(struct twosome *two)
 {
 	size_t size;
 	const uint8_t *bytes;
+	uint8_t beat[SOUP_HEADER_SIZE];
 
 	serve(two);
 	while (two->server.state == SESSION_UP &&
@@ -164,7 +184,53 @@ TEST_UNUSED static void connection(struct twosome *two)
 		two->answer_cursor++;
 		hear(two);
 	}
+	if (two->owes_heartbeat && two->server.state == SESSION_UP)
+		put(&two->to_client, beat, session_heartbeat(&two->server, beat, two->now_ns));
+	two->owes_heartbeat = false;
 	hear(two);
+}
+
+/* Some of the bytes that are on their way arrive, the rest never will. */
+TEST_UNUSED static void cut(struct twosome *two, struct soup_stream *stream)
+{
+	stream->end -= rng_below(&two->rng, stream->end - stream->begin + 1);
+}
+
+/* The connection breaks, at any byte; the server sees it at once, and cancels our orders. */
+TEST_UNUSED static void sever(struct twosome *two)
+{
+	const uint8_t *bytes;
+	size_t size;
+
+	cut(two, &two->to_server);
+	serve(two);
+	for (uint32_t n = rng_below(&two->rng, 4); n > 0 && two->server.state == SESSION_UP &&
+	     (bytes = tape_at(&two->market.answers, two->answer_cursor, &size)) != NULL; n--) {
+		put(&two->to_client, bytes, size);
+		two->answer_cursor++;
+	}
+	cut(two, &two->to_client);
+	hear(two);
+	memset(&two->to_server, 0, sizeof(two->to_server));
+	memset(&two->to_client, 0, sizeof(two->to_client));
+	market_cancel_all(&two->market, two->now_ns);
+	session_init(&two->server, SESSION_SERVER, two->now_ns);
+	two->owes_heartbeat = false;
+	session_lost(&two->client);
+	gateway_break(&two->desk.gateway);
+	two->desk.is_trading = false;
+	two->back_ns = two->now_ns + rng_below(&two->rng, 50) * (int64_t)STEP_NS;
+}
+
+TEST_UNUSED static void connect_again(struct twosome *two)
+{
+	uint8_t bytes[64];
+
+	if (two->now_ns < two->back_ns)
+		return;
+	two->back_ns = APUS_NEVER;
+	put(&two->to_server, bytes, session_login(&two->client, "ENGINE", "SECRET", bytes,
+		two->now_ns));
 }
 
 TEST_UNUSED static void send_orders(struct twosome *two)
@@ -237,7 +303,11 @@ TEST_UNUSED static void tick(struct twosome *two)
 	recover(two);
 	while ((length = desk_expire(&two->desk, two->now_ns, bytes)) > 0)
 		put(&two->to_server, bytes, (size_t)length);
+	if (chance(two, two->climate.breaks))
+		sever(two);
+	connect_again(two);
 	connection(two);
+	ck_assert_ptr_null(gateway_check(&two->desk.gateway));
 }
 
 TEST_UNUSED static void check_limits(struct twosome *two)
@@ -254,7 +324,7 @@ TEST_UNUSED static void begin(struct twosome *two)
 {
 	uint8_t bytes[64];
 
-	put(&two->to_server, bytes, session_login(&two->client, "ENGINE", "SECRET", 1, bytes,
+	put(&two->to_server, bytes, session_login(&two->client, "ENGINE", "SECRET", bytes,
 		two->now_ns));
 	market_open(&two->market, two->now_ns);
 	connection(two);
@@ -277,7 +347,10 @@ TEST_UNUSED static void finish(struct twosome *two)
 	int length;
 
 	market_halt(&two->market, two->now_ns);
-	tick(two);
+	two->climate.breaks = 0;
+	do
+		tick(two);
+	while (!two->client.is_caught_up);
 	two->desk.is_trading = false;
 	while ((length = desk_cancel_next(&two->desk, two->now_ns, bytes)) > 0) {
 		put(&two->to_server, bytes, (size_t)length);
@@ -296,6 +369,22 @@ TEST_UNUSED static void finish(struct twosome *two)
 	}
 }
 
+/* What was sent into a break may have arrived or not; what was answered is known for sure. */
+TEST_UNUSED static void check_counts(const struct gateway *gateway,
+	const struct order_counts *market)
+{
+	struct order_counts ours = gateway->counts;
+
+	if (gateway->breaks > 0) {
+		ours.entered -= gateway->never_entered;
+		ck_assert_uint_ge(ours.replaces, market->replaces);
+		ck_assert_uint_ge(ours.cancels, market->cancels);
+		ours.replaces = market->replaces;
+		ours.cancels = market->cancels;
+	}
+	ck_assert(order_counts_equal(&ours, market));
+}
+
 TEST_UNUSED static void check_agreement(struct twosome *two)
 {
 	struct gateway *gateway = &two->desk.gateway;
@@ -307,10 +396,11 @@ TEST_UNUSED static void check_agreement(struct twosome *two)
 	ck_assert_uint_eq(two->desk.malformed, 0);
 	ck_assert_uint_eq(books_checksum(&two->desk.books), books_checksum(&two->market.books));
 	ck_assert_uint_eq(two->desk.books.counts.changes, two->market.books.counts.changes);
-	ck_assert(order_counts_equal(&gateway->counts, &two->market.counts));
+	check_counts(gateway, &two->market.counts);
 	ck_assert_mem_eq(gateway->positions, two->market.positions,
 		(SYMBOLS + 1) * sizeof(*gateway->positions));
-	ck_assert_uint_eq(gateway->unknown + gateway->malformed + two->market.malformed, 0);
+	ck_assert_uint_eq(gateway->unknown + faults_total(&gateway->faults) +
+		faults_total(&two->market.faults), 0);
 	for (uint32_t locate = 1; locate <= SYMBOLS; locate++) {
 		ck_assert_int_eq(gateway->working[0][locate], 0);
 		ck_assert_int_eq(gateway->working[1][locate], 0);
