@@ -1,4 +1,7 @@
+#include <pthread.h>
+
 #include "op_kernel.h"
+#include "wait/futex.h"
 
 /* ---- tasks that read ------------------------------------------------------------- */
 
@@ -45,7 +48,7 @@ APUS_TASK(begins, struct reader, reader_end)
 static struct apus_join spawn_reader(struct apus_loop *loop, const struct apus_kind *kind,
 	unsigned id)
 {
-	struct reader init = { .id = id, .buffer = (char *)malloc(16) };
+	struct reader init = { .id = id, .buffer = (char *)calloc(1, 16) };
 	struct apus_join join;
 
 	ck_assert_ptr_nonnull(init.buffer);
@@ -610,6 +613,290 @@ START_TEST(close_leaks_a_slot_that_stays_lent_counts_it_and_closes)
 }
 END_TEST
 
+/* The kernel's answer comes in the first phase of a turn: the cleanup in a later one of it. */
+static uint32_t source_answers(struct apus_cx *cx, struct apus_source *source)
+{
+	(void)source;
+	if (kernel_first() == NULL)
+		return 0;
+	kernel_answer(cx->loop, kernel_first(), 1);
+	return 1;
+}
+
+START_TEST(a_cleanup_runs_in_the_turn_of_the_answer)
+{
+	struct apus_loop *loop = kernel_loop(_i, KERNEL_DEAF);
+	struct apus_source source = { .poll = source_answers };
+	struct apus_join join = spawn_reader(loop, &apus_kind_begins, 1);
+
+	turns(loop, 2);
+	ck_assert_int_eq(apus_source_add(loop, &source), 0);
+	expect_notes("");
+	turns(loop, 1);
+	expect_notes("end1 ");
+	ck_assert_int_eq(apus_detach(loop, join), 0);
+	loop_close(loop);
+}
+END_TEST
+
+/* A kernel with a thread of its own. */
+static struct apus_inbox_node late_node;
+
+static void late_take(struct apus_cx *cx, struct apus_inbox_node *node)
+{
+	(void)node;
+	ck_assert_ptr_nonnull(cx);
+	kernel_answer(cx->loop, kernel_first(), 1);
+}
+
+static void *answers_later(void *port)
+{
+	const struct timespec time = { .tv_nsec = 20000000 };
+
+	nanosleep(&time, NULL);
+	apusi_port_push((struct apusi_port *)port, &late_node);
+	return NULL;
+}
+
+START_TEST(close_waits_for_a_kernel_that_takes_its_time)
+{
+	struct apus_loop *loop;
+	struct apus_config config;
+	pthread_t thread;
+
+	config_virtual(&config, _i);
+	config.close_wait_ns = 100 * APUS_SEC;
+	kernel_reset(KERNEL_DEAF);
+	loop = loop_open_with(&config);
+	late_node.take = late_take;
+	spawn_reader(loop, &apus_kind_reads, 1);
+	turns(loop, 2);
+	ck_assert_int_eq(pthread_create(&thread, NULL, answers_later,
+		apus_loop_cx(loop)->port), 0);
+	ck_assert_int_eq(apus_close(loop, NULL), 0);
+	expect_notes("end1 ");
+	pthread_join(thread, NULL);
+}
+END_TEST
+
+/* ---- helper threads as the kernel ----------------------------------------------------------- */
+
+struct fill {
+	char *buffer;
+};
+
+static uint32_t gate, entered;
+
+APUS_OFFLOAD(fill, struct fill)
+{
+	apus_store_release(&entered, 1);
+	apusi_futex_wake_all(&entered, false);
+	while (apus_load_acquire(&gate) == 0)
+		apusi_futex_wait(&gate, 0, APUS_NEVER, false);
+	memset(self->buffer, 'k', 16);
+	return 16;
+}
+
+static apus_poll fill_read(struct apus_cx *cx, struct apus_op *op, char *buffer)
+{
+	const struct apusi_call call = { &apus_offload_kind_fill, 0, buffer, 16, 0 };
+	struct apusi_offload_request *request;
+	bool answered;
+	apus_poll answer = apusi_op_look(cx, op, &call, &answered);
+
+	if (answer == APUSI_OP_IDLE) {
+		int err = apusi_offload_claim(cx, op, &apus_offload_kind_fill, &call, &request);
+
+		if (err)
+			return err;
+		apusi_op_lend(cx, &request->op, buffer);
+		((struct fill *)(void *)request->data)->buffer = buffer;
+		err = apusi_offload_submit(cx, op);
+		if (err)
+			return err;
+		answer = apusi_op_look(cx, op, &call, &answered);
+	}
+	if (answered)
+		apusi_op_release(cx, op);
+	return answer;
+}
+
+APUS_TASK(fills, struct reader, reader_end)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->result, fill_read(cx, &self->op, self->buffer));
+	APUS_END(self->buffer[15] == 'k' ? self->result : -EBADMSG);
+}
+
+/* Gives up, and has the buffer back. */
+APUS_TASK(unfills, struct reader, reader_end)
+{
+	APUS_BEGIN(cx, self);
+	if (fill_read(cx, &self->op, self->buffer) != APUS_PENDING)
+		return -EBADMSG;
+	APUS_AWAIT(self->result, apus_op_cancel(cx, &self->op));
+	memset(self->buffer, 'm', 16);
+	APUS_END(self->result);
+}
+
+static struct apus_loop *helper_loop(int64_t close_wait_ns, uint32_t open)
+{
+	struct apus_config config;
+
+	apus_config_init(&config);
+	config.log_fn = NULL;
+	config.offload_threads = 1;
+	config.close_wait_ns = close_wait_ns;
+	config.stall_ns = APUS_NEVER;
+	apus_store_relaxed(&gate, open);
+	apus_store_relaxed(&entered, 0);
+	return loop_open_with(&config);
+}
+
+static struct reader filler(unsigned id)
+{
+	struct reader init = { .id = id, .buffer = (char *)calloc(1, 16) };
+
+	ck_assert_ptr_nonnull(init.buffer);
+	return init;
+}
+
+static void gate_open(void)
+{
+	apus_store_release(&gate, 1);
+	apusi_futex_wake_all(&gate, false);
+}
+
+static void turns_until_entered(struct apus_loop *loop)
+{
+	while (apus_load_acquire(&entered) == 0)
+		apus_turn(loop);
+}
+
+START_TEST(a_helper_may_be_lent_a_buffer_and_what_it_has_not_begun_is_given_up_at_once)
+{
+	struct apus_loop *loop = helper_loop(100 * APUS_SEC, 0);
+	struct reader init = filler(1);
+	struct apus_join first, second, third;
+	apus_poll result = 0;
+
+	ck_assert_int_eq(apus_spawn_slab(loop, fills, &init, &first), 0);
+	turns_until_entered(loop);
+	init = filler(2);
+	ck_assert_int_eq(apus_spawn_slab(loop, unfills, &init, &second), 0);
+	init = filler(3);
+	ck_assert_int_eq(apus_spawn_slab(loop, fills, &init, &third), 0);
+	turns(loop, 2);
+	ck_assert_int_eq(apus_try_join(loop, second, &result), 0);
+	ck_assert_int_eq(result, -ECANCELED);
+	apus_abort(loop, third);
+	turns(loop, 2);
+	ck_assert_int_eq(apus_try_join(loop, third, NULL), -ECANCELED);
+	expect_notes("end2 end3 ");
+	gate_open();
+	while (apus_try_join(loop, first, &result) == -EAGAIN)
+		apus_turn(loop);
+	ck_assert_int_eq(result, 16);
+	loop_close(loop);
+}
+END_TEST
+
+START_TEST(a_helper_that_has_begun_holds_the_slot_of_an_aborted_task)
+{
+	struct apus_loop *loop = helper_loop(100 * APUS_SEC, 0);
+	struct reader init = filler(1);
+	struct apus_join join;
+
+	ck_assert_int_eq(apus_spawn_slab(loop, fills, &init, &join), 0);
+	turns_until_entered(loop);
+	apus_abort(loop, join);
+	turns(loop, 5);
+	expect_notes("");
+	gate_open();
+	while (apus_try_join(loop, join, NULL) == -EAGAIN)
+		apus_turn(loop);
+	expect_notes("end1 ");
+	loop_close(loop);
+}
+END_TEST
+
+/* Opens the gate while the loop closes, or has closed. */
+static void *opens_later(void *ns)
+{
+	const struct timespec time = { .tv_nsec = *(long *)ns };
+
+	nanosleep(&time, NULL);
+	gate_open();
+	return NULL;
+}
+
+START_TEST(close_waits_for_a_helper_that_writes_and_cleans_up)
+{
+	struct apus_loop *loop = helper_loop(100 * APUS_SEC, 0);
+	struct reader init = filler(1);
+	struct apus_counters final;
+	long ns = 20000000;
+	pthread_t thread;
+
+	ck_assert_int_eq(apus_spawn_slab(loop, fills, &init, NULL), 0);
+	turns_until_entered(loop);
+	ck_assert_int_eq(pthread_create(&thread, NULL, opens_later, &ns), 0);
+	ck_assert_int_eq(apus_close(loop, &final), 0);
+	expect_notes("end1 ");
+	ck_assert_uint_eq(final.slots_leaked, 0);
+	pthread_join(thread, NULL);
+}
+END_TEST
+
+START_TEST(a_helper_that_stays_away_leaks_the_slot_and_writes_to_nobody_elses_memory)
+{
+	struct apus_loop *loop = helper_loop(0, 0);
+	struct apus_counters final;
+	struct apus_join join;
+	struct reader init = { .id = 1 }, *state;
+
+	/* In the state itself. */
+	ck_assert_int_eq(apus_spawn_slab(loop, fills, &init, &join), 0);
+	state = (struct reader *)apus_join_state(loop, join);
+	state->buffer = state->own;
+	turns_until_entered(loop);
+	ck_assert_int_eq(apus_close(loop, &final), -EBUSY);
+	expect_notes("");
+	ck_assert_uint_eq(final.slots_leaked, 1);
+	ck_assert_uint_eq(final.offload_leaked, 1);
+	gate_open();
+	while (*(volatile char *)&state->own[15] != 'k')
+		sched_yield();
+}
+END_TEST
+
+START_TEST(all_requests_in_use_is_eagain_and_none_is_lost)
+{
+	struct apus_loop *loop = helper_loop(100 * APUS_SEC, 1);
+	struct reader init;
+	struct apus_join joins[200];
+	apus_poll result;
+	unsigned refused = 0;
+	int i;
+
+	for (i = 0; i < 200; i++) {
+		init = filler((unsigned)i);
+		ck_assert_int_eq(apus_spawn_slab(loop, fills, &init, &joins[i]), 0);
+	}
+	for (i = 0; i < 200; i++) {
+		while (apus_try_join(loop, joins[i], &result) == -EAGAIN)
+			apus_turn(loop);
+		ck_assert(result == 16 || result == -EBADMSG);
+		refused += result == -EBADMSG;
+	}
+	/* 64 at once: what was refused wrote nothing. */
+	ck_assert_uint_eq(counters(loop).offload_refused, refused);
+	ck_assert_uint_ge(refused, 200 - 64 - 64);
+	ck_assert_uint_eq(counters(loop).ops_in_flight, 0);
+	loop_close(loop);
+}
+END_TEST
+
 /* ---- the stack -------------------------------------------------------------------------------- */
 
 static char *lent;
@@ -667,5 +954,12 @@ LOOP_TEST_MAIN("op",
 	drain_waits_for_what_is_held_and_names_it,
 	a_run_does_not_wait_for_ever_for_a_root_that_is_held,
 	close_waits_for_the_kernel_and_cleans_up,
+	close_waits_for_a_kernel_that_takes_its_time,
 	close_leaks_a_slot_that_stays_lent_counts_it_and_closes,
+	a_cleanup_runs_in_the_turn_of_the_answer,
+	a_helper_may_be_lent_a_buffer_and_what_it_has_not_begun_is_given_up_at_once,
+	a_helper_that_has_begun_holds_the_slot_of_an_aborted_task,
+	close_waits_for_a_helper_that_writes_and_cleans_up,
+	a_helper_that_stays_away_leaks_the_slot_and_writes_to_nobody_elses_memory,
+	all_requests_in_use_is_eagain_and_none_is_lost,
 	a_buffer_on_the_stack_of_the_poll_panics_in_a_debug_build)
