@@ -303,7 +303,7 @@ struct apus_scope {
 
 APUS_INLINE struct apus_scope apus_scope_enter(struct apus_cx *cx, struct apus_frame *frame)
 {
-	struct apus_scope scope = { cx, frame, cx->frame, frame->resume != 0, false };
+	struct apus_scope scope = { cx, frame, cx->frame, frame->site != NULL, false };
 
 	cx->frame = frame;
 	return scope;
@@ -314,7 +314,7 @@ APUS_INLINE void apus_scope_leave(struct apus_scope *scope)
 {
 	scope->cx->frame = scope->outer;
 	if (!scope->suspended)
-		scope->frame->resume = 0;
+		scope->frame->site = NULL;
 #if APUS_DEBUG
 	if (scope->cx->task != NULL && scope->was_suspended != scope->suspended)
 		scope->cx->task->flags += scope->suspended ? (uint64_t)APUS_TASK_FRAME :
@@ -322,24 +322,20 @@ APUS_INLINE void apus_scope_leave(struct apus_scope *scope)
 #endif
 }
 
-APUS_INLINE void apus_scope_await(struct apus_scope *scope, uintptr_t resume,
-	const struct apus_site *site)
+APUS_INLINE void apus_scope_await(struct apus_scope *scope, const struct apus_site *site)
 {
-	scope->frame->resume = resume;
 	scope->frame->site = site;
 	scope->frame->since_ns = scope->cx->now_ns;
 	scope->frame->since_turn = scope->cx->turn;
 	/* A sub-task that lost the await before is nobody's now. */
-	scope->cx->flags &= ~(uint32_t)APUS_CX_SUSPENDED;
+	scope->cx->suspended = NULL;
 }
 
 APUS_INLINE apus_poll apus_scope_suspend(struct apus_scope *scope)
 {
 	scope->suspended = true;
-	if (!(scope->cx->flags & APUS_CX_SUSPENDED)) {
-		scope->cx->flags |= APUS_CX_SUSPENDED;
-		scope->cx->task->frame = scope->frame;
-	}
+	if (scope->cx->suspended == NULL)
+		scope->cx->suspended = scope->frame;
 	return APUS_PENDING;
 }
 
@@ -356,18 +352,18 @@ APUS_INLINE apus_poll apus_scope_suspend(struct apus_scope *scope)
 #ifndef __cplusplus
 #define APUS_BEGIN(cx_, self_)                                                \
 	APUS_SCOPE_(cx_, self_);                                              \
-	if (apus_scope_.frame->resume != 0)                                   \
-		goto *(void *)apus_scope_.frame->resume;                      \
+	if (apus_scope_.frame->site != NULL)                                  \
+		goto *apus_scope_.frame->site->resume;                        \
 	goto *&&apus_start_;                                                  \
 	apus_start_:;
 #define APUS_END(result_) return (result_)
 #define APUS_AWAIT_LABEL_ __label__ apus_resume_;
-#define APUS_AWAIT_HERE_ ((uintptr_t)&&apus_resume_)
+#define APUS_AWAIT_HERE_ &&apus_resume_
 #define APUS_AWAIT_RESUME_ apus_resume_:;
 #else
 #define APUS_BEGIN(cx_, self_)                                                \
 	APUS_SCOPE_(cx_, self_);                                              \
-	switch (apus_scope_.frame->resume) {                                  \
+	switch (apus_scope_.frame->site != NULL ? apus_scope_.frame->site->line : 0) { \
 	default:                                                              \
 		apus_panic(__FILE__, __LINE__, "an await inside a switch");   \
 	case 0:;
@@ -375,7 +371,7 @@ APUS_INLINE apus_poll apus_scope_suspend(struct apus_scope *scope)
 	}                                                                     \
 	return (result_)
 #define APUS_AWAIT_LABEL_
-#define APUS_AWAIT_HERE_ ((uintptr_t)__LINE__)
+#define APUS_AWAIT_HERE_ NULL
 #define APUS_AWAIT_RESUME_                                                    \
 	__attribute__((__fallthrough__));                                     \
 	case __LINE__:;
@@ -384,9 +380,9 @@ APUS_INLINE apus_poll apus_scope_suspend(struct apus_scope *scope)
 #define APUS_AWAIT_(then, text_, ...)                                         \
 	do {                                                                  \
 		APUS_AWAIT_LABEL_                                             \
-		static const struct apus_site apus_site_ = { __FILE__, __func__, text_, \
-			__LINE__ };                                           \
-		apus_scope_await(&apus_scope_, APUS_AWAIT_HERE_, &apus_site_); \
+		static const struct apus_site apus_site_ = { APUS_AWAIT_HERE_, __FILE__, \
+			__func__, text_, __LINE__ };                          \
+		apus_scope_await(&apus_scope_, &apus_site_);                  \
 		APUS_AWAIT_RESUME_                                            \
 		{                                                             \
 			const apus_poll apus_value_ = (__VA_ARGS__);          \

@@ -43,8 +43,9 @@ typedef int64_t apus_poll;
 
 /* ---- frames ---------------------------------------------------------- */
 
-/* Where an await stands in the source; one constant per await. */
+/* Where an await stands, in the source and in the program; one constant per await. */
 struct apus_site {
+	const void *resume; /* in C the label to go on at, in C++ NULL: there the line tells */
 	const char *file;
 	const char *function;
 	const char *text; /* the awaited expression, as written */
@@ -56,8 +57,7 @@ struct apus_site {
  * the state of a task or sub-task; all zero is "at the beginning".
  */
 struct apus_frame {
-	uintptr_t resume; /* a label's address in C, a line in C++; 0: the start */
-	const struct apus_site *site;
+	const struct apus_site *site; /* where to go on; NULL: the start */
 	int64_t since_ns;    /* the turn's time when the current await began */
 	uint64_t since_turn; /* and the turn */
 };
@@ -228,10 +228,9 @@ APUS_INLINE struct apus_task *apus_ready_pop(struct apus_ready *ready)
 
 enum apus_cx_flags {
 	APUS_CX_YIELD = 1 << 0,   /* this poll asks to be ready again next turn */
-	APUS_CX_BROKEN = 1 << 1,  /* the task has a broken wait: look before following a pointer */
-	APUS_CX_ABORTED = 1 << 2,   /* the task aborted itself in this poll */
-	APUS_CX_SUSPENDED = 1 << 3, /* a frame answered pending in this poll */
-	APUS_CX_TIMED = 1 << 4      /* an awaitable asked to be woken at a deadline */
+	APUS_CX_ABORTED = 1 << 2, /* the task aborted itself in this poll */
+	APUS_CX_BROKEN = 1 << 3,  /* the task has a broken wait: look before following a pointer */
+	APUS_CX_TIMED = 1 << 4    /* an awaitable asked to be woken at a deadline */
 };
 
 /* Counters that the hot paths keep; the rest is derived when a snapshot is taken. */
@@ -255,6 +254,7 @@ struct apus_cx {
 	struct apus_task *task;       /* NULL outside a poll */
 	struct apus_frame *frame;     /* the innermost function that is being evaluated */
 	int64_t deadline_ns;          /* the earliest that an awaitable asked for; with APUS_CX_TIMED */
+	struct apus_frame *suspended; /* the innermost that answered pending, or NULL */
 	uint32_t flags;
 	bool stopping; /* spawns answer -ESHUTDOWN */
 

@@ -47,24 +47,22 @@ static void waits_settle(struct apus_cx *cx, struct apus_task *task)
 		task->flags &= ~(uint64_t)APUS_TASK_BROKEN;
 }
 
-/* Ready again in the next turn, unless something has made it ready in this one. */
-static inline void task_defer(struct apus_cx *cx, struct apus_task *task, uint64_t flags)
+/* Ready again in the next turn.  The ring begins at 0 and has room for all: it never wraps. */
+static inline void lane_defer(struct apus_lane *lane, struct apus_task *task, uint64_t flags)
 {
-	if (flags & APUS_TASK_QUEUED)
-		return;
 	task->flags = flags | APUS_TASK_QUEUED;
-	apus_ready_push(&cx->lanes[flags & APUS_TASK_NORMAL].deferred, task);
+	lane->deferred.slots[lane->deferred.tail++] = task;
 }
 
-/* A task that waits, or did, or has a timer, or had. */
-static __attribute__((noinline)) void task_settle_waits(struct apus_cx *cx,
-	struct apus_task *task)
+/* A task that waits, or did, or has a timer, or had, or was woken in its own poll. */
+static void task_settle_waits(struct apus_cx *cx, struct apus_task *task)
 {
 	if (task->flags & APUS_TASK_WAITS)
 		waits_settle(cx, task);
 	task_retime(cx, task);
-	if (cx->flags & APUS_CX_YIELD)
-		task_defer(cx, task, task->flags);
+	/* Something may have made it ready in this turn already. */
+	if (cx->flags & APUS_CX_YIELD && !(task->flags & APUS_TASK_QUEUED))
+		lane_defer(&cx->lanes[task->flags & APUS_TASK_NORMAL], task, task->flags);
 }
 
 /* What makes the end of a task more than a result and a free slot. */
@@ -104,20 +102,13 @@ enum {
 	TASK_SPECIAL = TASK_DEAD | APUS_TASK_BROKEN | APUS_TASK_BOXED | APUS_TASK_HOT
 };
 
-/* After a poll that answered pending, or in which the task aborted itself. */
-static inline void task_suspend(struct apus_cx *cx, struct apus_task *task)
+/* After a poll that answered pending and is not over with that. */
+static __attribute__((noinline)) void task_suspend(struct apus_cx *cx, struct apus_task *task)
 {
-	uint32_t asked = cx->flags;
-
-	if (!(asked & APUS_CX_SUSPENDED))
-		task->frame = NULL;
-	if (apus_unlikely(asked & APUS_CX_ABORTED))
+	if (cx->flags & APUS_CX_ABORTED)
 		task_leave(cx, task, 0);
-	else if ((asked & (APUS_CX_BROKEN | APUS_CX_TIMED)) ||
-		 (task->flags & (APUS_TASK_WAITS | APUS_TASK_TIMED)))
+	else
 		task_settle_waits(cx, task);
-	else if (asked & APUS_CX_YIELD)
-		task_defer(cx, task, task->flags);
 }
 
 /* Debug builds: a local that is expected to live across an await does not. */
@@ -129,10 +120,16 @@ static __attribute__((noinline)) void stack_scribble(void)
 	__asm__ volatile("" : : "r"(below) : "memory");
 }
 
+/* What a poll may leave behind in the task; what it asked for is in cx: other bits, one test. */
+enum { TASK_BUSY = APUS_TASK_WAITS | APUS_TASK_TIMED | APUS_TASK_QUEUED };
+_Static_assert((TASK_BUSY & (APUS_CX_YIELD | APUS_CX_ABORTED | APUS_CX_BROKEN | APUS_CX_TIMED)) == 0,
+	"task_enter tests both at once");
+
 static inline __attribute__((always_inline)) void task_enter(struct apus_cx *cx,
-	struct apus_task *task, uint32_t cx_flags, void *state)
+	struct apus_lane *lane, struct apus_task *task, uint32_t cx_flags, void *state)
 {
 	apus_poll value;
+	uint32_t left;
 
 	if (APUS_DEBUG) {
 		stack_scribble();
@@ -140,13 +137,17 @@ static inline __attribute__((always_inline)) void task_enter(struct apus_cx *cx,
 	}
 	cx->task = task;
 	cx->flags = cx_flags;
+	cx->suspended = NULL;
 	value = task->kind->poll(cx, state);
-	if (apus_unlikely(value != APUS_PENDING))
+	if (apus_unlikely(value != APUS_PENDING)) {
 		task_leave(cx, task, value);
-	else if (cx->flags == (APUS_CX_YIELD | APUS_CX_SUSPENDED) &&
-		 !(task->flags & (APUS_TASK_WAITS | APUS_TASK_TIMED)))
-		task_defer(cx, task, task->flags);
-	else
+		return;
+	}
+	task->frame = cx->suspended;
+	left = ((uint32_t)task->flags & TASK_BUSY) | cx->flags;
+	if (left == APUS_CX_YIELD)
+		lane_defer(lane, task, task->flags);
+	else if (left != 0)
 		task_suspend(cx, task);
 }
 
@@ -173,19 +174,19 @@ static __attribute__((noinline)) bool task_poll_special(struct apus_cx *cx,
 	}
 	if (flags & TASK_DEAD)
 		return true;
-	task_enter(cx, task, flags & APUS_TASK_BROKEN ? APUS_CX_BROKEN : 0,
-		apus_task_state(task));
+	task_enter(cx, &cx->lanes[flags & APUS_TASK_NORMAL], task,
+		flags & APUS_TASK_BROKEN ? APUS_CX_BROKEN : 0, apus_task_state(task));
 	return !(flags & APUS_TASK_HOT) || ended != cx->counts.ended;
 }
 
 /* False: it was no work. */
 static inline __attribute__((always_inline)) bool task_poll(struct apus_cx *cx,
-	struct apus_task *task)
+	struct apus_lane *lane, struct apus_task *task)
 {
 	if (apus_unlikely(task->flags & TASK_SPECIAL))
 		return task_poll_special(cx, task, task->flags);
 	task_unqueue(task);
-	task_enter(cx, task, 0, task + 1);
+	task_enter(cx, lane, task, 0, task + 1);
 	return true;
 }
 
@@ -200,7 +201,7 @@ static void spurious_wake(struct apus_cx *cx, struct apus_task *task, uint64_t *
 }
 
 /* The phase with somebody watching each poll: the stall hook, or spurious wakes. */
-static bool task_poll_watched(struct apus_cx *cx, struct apus_task *task,
+static bool task_poll_watched(struct apus_cx *cx, struct apus_lane *lane, struct apus_task *task,
 	struct apusi_task_watch *watch)
 {
 	const struct apus_kind *kind = task->kind;
@@ -209,7 +210,7 @@ static bool task_poll_watched(struct apus_cx *cx, struct apus_task *task,
 
 	if (polled && watch->before != NULL)
 		watch->before(watch->arg, task);
-	work = task_poll(cx, task);
+	work = task_poll(cx, lane, task);
 	if (polled && watch->after != NULL)
 		watch->after(watch->arg, kind);
 	if (polled && watch->spurious != 0)
@@ -218,44 +219,57 @@ static bool task_poll_watched(struct apus_cx *cx, struct apus_task *task,
 }
 
 /*
- * The lane of the next poll: urgent before normal, but while normal tasks are ready one poll
- * in ratio is theirs.  The streak outlives the turn, or a small budget would starve them.
+ * While something urgent is ready: urgent before normal, but one poll in ratio is normal's, if
+ * it has any.  The streak outlives the turn, or a small budget would starve normal.
  */
-static inline struct apus_ready *lane_pick(struct apus_cx *cx, uint32_t ratio)
+static inline struct apus_lane *lane_pick(struct apus_cx *cx, uint32_t ratio)
 {
-	struct apus_ready *urgent = &cx->lanes[APUS_LANE_URGENT].ready;
-	struct apus_ready *normal = &cx->lanes[APUS_LANE_NORMAL].ready;
+	struct apus_lane *normal = &cx->lanes[APUS_LANE_NORMAL];
 
-	if (++cx->urgent_streak < ratio || apus_ready_is_empty(normal))
-		return urgent;
+	if (++cx->urgent_streak < ratio || apus_ready_is_empty(&normal->ready))
+		return &cx->lanes[APUS_LANE_URGENT];
 	cx->urgent_streak = 0;
 	return normal;
 }
 
-/* Up to limit polls, fewer if the lanes run empty; how many. */
+static inline __attribute__((always_inline)) void lane_poll(struct apus_cx *cx,
+	struct apus_lane *lane, struct apus_task *task, struct apusi_task_watch *watch,
+	uint32_t *idle)
+{
+	if (!(watch != NULL ? task_poll_watched(cx, lane, task, watch) : task_poll(cx, lane, task)))
+		++*idle;
+}
+
+/*
+ * Up to limit polls, fewer if the lanes run empty; how many.  Where normal's ring is at is
+ * kept in a register: polls only push, and the next task's address waits for no store.
+ */
 static inline __attribute__((always_inline)) uint32_t lanes_run(struct apus_cx *cx,
 	uint32_t limit, uint32_t lane_ratio, struct apusi_task_watch *watch, uint32_t *idle)
 {
-	struct apus_ready *urgent = &cx->lanes[APUS_LANE_URGENT].ready;
-	struct apus_ready *normal = &cx->lanes[APUS_LANE_NORMAL].ready;
-	uint32_t ran;
+	struct apus_lane *urgent = &cx->lanes[APUS_LANE_URGENT];
+	struct apus_lane *normal = &cx->lanes[APUS_LANE_NORMAL];
+	struct apus_task **slots = normal->ready.slots;
+	uint32_t head = normal->ready.head, mask = normal->ready.mask, left;
 
-	for (ran = 0; ran != limit; ran++) {
-		struct apus_task *task;
+	for (left = limit; left != 0; left--) {
+		if (apus_unlikely(!apus_ready_is_empty(&urgent->ready))) {
+			struct apus_lane *lane = lane_pick(cx, lane_ratio);
 
-		if (apus_likely(apus_ready_is_empty(urgent))) {
-			if (apus_ready_is_empty(normal))
-				break;
-			task = apus_ready_pop(normal);
+			lane_poll(cx, lane, apus_ready_pop(&lane->ready), watch, idle);
+			head = normal->ready.head;
+		} else if (apus_likely(head != normal->ready.tail)) {
+			struct apus_task *task = slots[head & mask];
+
+			normal->ready.head = ++head;
+			lane_poll(cx, normal, task, watch, idle);
 		} else {
-			task = apus_ready_pop(lane_pick(cx, lane_ratio));
+			break;
 		}
-		if (!(watch != NULL ? task_poll_watched(cx, task, watch) : task_poll(cx, task)))
-			++*idle;
 	}
 	cx->task = NULL;
-	cx->counts.polls += ran;
-	return ran;
+	cx->counts.polls += limit - left;
+	return limit - left;
 }
 
 /* The same with a look at the quota every few polls. */
@@ -284,8 +298,8 @@ uint32_t apusi_tasks_run(struct apus_cx *cx, const struct apusi_task_limits *lim
 	return lanes_run(cx, limits->budget, limits->lane_ratio, NULL, &idle) - idle;
 }
 
-/* Appends all of from, which begins at 0; in two pieces where `to` wraps. */
-static void ring_append(struct apus_ready *to, const struct apus_ready *from)
+/* In two pieces where `to` wraps; what is deferred begins at 0. */
+void apusi_ready_append(struct apus_ready *to, const struct apus_ready *from)
 {
 	uint32_t at = to->tail & to->mask, room = to->mask + 1 - at;
 	uint32_t first = from->tail < room ? from->tail : room;
@@ -293,35 +307,6 @@ static void ring_append(struct apus_ready *to, const struct apus_ready *from)
 	memcpy(to->slots + at, from->slots, first * sizeof *from->slots);
 	memcpy(to->slots, from->slots + first, (from->tail - first) * sizeof *from->slots);
 	to->tail += from->tail;
-}
-
-/* Appends the deferred to the ready; where nothing is ready the rings just change places. */
-static inline void lane_begin_turn(struct apus_lane *lane)
-{
-	if (apus_ready_is_empty(&lane->ready)) {
-		struct apus_task **slots = lane->ready.slots;
-
-		lane->ready.slots = lane->deferred.slots;
-		lane->ready.head = 0;
-		lane->ready.tail = lane->deferred.tail;
-		lane->deferred.slots = slots;
-	} else {
-		ring_append(&lane->ready, &lane->deferred);
-	}
-	lane->deferred.tail = 0;
-}
-
-bool apusi_tasks_begin_turn(struct apus_cx *cx)
-{
-	struct apus_lane *lanes = cx->lanes;
-
-	/* A ring of deferred tasks is only ever emptied whole, so it begins at 0. */
-	if (!apus_ready_is_empty(&lanes[APUS_LANE_URGENT].deferred))
-		lane_begin_turn(&lanes[APUS_LANE_URGENT]);
-	if (!apus_ready_is_empty(&lanes[APUS_LANE_NORMAL].deferred))
-		lane_begin_turn(&lanes[APUS_LANE_NORMAL]);
-	return !apus_ready_is_empty(&lanes[APUS_LANE_URGENT].ready) ||
-	       !apus_ready_is_empty(&lanes[APUS_LANE_NORMAL].ready);
 }
 
 uint32_t apusi_tasks_ready_count(const struct apus_cx *cx)

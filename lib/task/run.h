@@ -27,8 +27,38 @@ struct apusi_task_watch {
 int apusi_tasks_open(struct apus_cx *cx);
 void apusi_tasks_close(struct apus_cx *cx);
 
+/* Appends all of from. */
+void apusi_ready_append(struct apus_ready *to, const struct apus_ready *from);
+
+/* Appends the deferred to the ready; where nothing is ready the rings just change places. */
+static inline void apusi_lane_begin_turn(struct apus_lane *lane)
+{
+	/* A ring of deferred tasks is only ever emptied whole, so it begins at 0. */
+	if (apus_likely(apus_ready_is_empty(&lane->ready))) {
+		struct apus_task **slots = lane->ready.slots;
+
+		lane->ready.slots = lane->deferred.slots;
+		lane->ready.head = 0;
+		lane->ready.tail = lane->deferred.tail;
+		lane->deferred.slots = slots;
+	} else {
+		apusi_ready_append(&lane->ready, &lane->deferred);
+	}
+	lane->deferred.tail = 0;
+}
+
 /* Yielders of the last turn are ready now; whether anything is. */
-bool apusi_tasks_begin_turn(struct apus_cx *cx);
+static inline bool apusi_tasks_begin_turn(struct apus_cx *cx)
+{
+	struct apus_lane *urgent = &cx->lanes[APUS_LANE_URGENT];
+	struct apus_lane *normal = &cx->lanes[APUS_LANE_NORMAL];
+
+	if (urgent->deferred.tail != 0)
+		apusi_lane_begin_turn(urgent);
+	if (normal->deferred.tail != 0)
+		apusi_lane_begin_turn(normal);
+	return !apus_ready_is_empty(&normal->ready) || !apus_ready_is_empty(&urgent->ready);
+}
 
 /* Ready now or in the next turn. */
 uint32_t apusi_tasks_ready_count(const struct apus_cx *cx);
