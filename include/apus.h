@@ -21,7 +21,8 @@
  *   offload   functions that block, run by a few helper threads and awaited.
  *   task      kinds, spawn, await, join, abort, sets; sleep, interval, select, timeout.
  *   io        descriptors on a loop: anything that can be read or written, awaited.
- *   net       TCP, UDP and Unix sockets as awaitables.
+ *   net       TCP, UDP and Unix sockets as awaitables.  resolve.h: names to addresses, and
+ *             connecting to a name.
  *   loop      configuration, the turn, run, stop, drain, close.  remote.h: the one door for
  *             other threads.
  *
@@ -44,6 +45,7 @@
 #include "apus/offload.h"
 #include "apus/op.h"
 #include "apus/remote.h"
+#include "apus/resolve.h"
 #include "apus/slab.h"
 #include "apus/sync.h"
 #include "apus/task.h"

@@ -17,7 +17,7 @@
  *
  * What takes cx is awaited in a task; what takes a loop is done at once.  A family and an
  * address decide between IPv4, IPv6 and Unix: a stream with a Unix address is a Unix stream,
- * with the same calls.  Names are not resolved here: that blocks.
+ * with the same calls.  Names are for apus/resolve.h.
  *
  * Example, one connection echoed:
  *
