@@ -1,23 +1,36 @@
 /*
- * Question   what does a message cost between tasks of one loop?
- * Unit       local_try: ns a try_send and try_recv pair of 8 bytes, capacity 64.
+ * Question   what does a message cost between tasks of one loop?  And what do channels
+ *            between threads cost where no other thread is there?
+ * Unit       _try: ns a send and receive pair of 8 bytes; local: capacity 64, others 1024.
  *            local_await: ns a message from a producer task to a consumer task, both
  *            awaiting, capacity 64.
- * Rival      rivals/limit_channel.c: a ring with the same checks, closed and full.
- *            local_await is aimed at a twelfth of tokio; its limit is for comparison.
+ * Rival      rivals/limit_channel.c, limit_queues.h: rings with the same checks, closed and
+ *            full.  local_await is aimed at a twelfth of tokio; its limit is for comparison.
  * Not shown  other threads: cross/.
  */
 #include "bench_channel.h"
 
 #include "bench_loop.h"
 
-#include "apus/channel_local.h"
+#include "apus/channels.h"
 
 BENCH_ROW(local_try, .name = "channel/local_try", .unit = "ns", .batch = CHANNEL_BATCH,
 	.target = 1.05);
 BENCH_ROW(local_await, .name = "channel/local_await", .unit = "ns", .batch = CHANNEL_BATCH);
+BENCH_ROW(spsc_try, .name = "channel/spsc_try", .unit = "ns", .batch = CHANNEL_BATCH,
+	.target = 1.3);
+BENCH_ROW(stream_try, .name = "channel/stream_try", .unit = "ns", .batch = CHANNEL_BATCH);
+BENCH_ROW(mpsc_try, .name = "channel/mpsc_try", .unit = "ns", .batch = CHANNEL_BATCH,
+	.target = 1.1);
+BENCH_ROW(latest_try, .name = "channel/latest_try", .unit = "ns", .batch = CHANNEL_BATCH);
+BENCH_ROW(fanout_try, .name = "channel/fanout_try", .unit = "ns", .batch = CHANNEL_BATCH);
 
 APUS_CHANNEL(numbers, uint64_t, CHANNEL_CAPACITY)
+APUS_SPSC(lane, uint64_t, CROSS_CAPACITY)
+APUS_STREAM(flow, uint64_t, CROSS_CAPACITY)
+APUS_MPSC(crowd, uint64_t, CROSS_CAPACITY)
+APUS_LATEST(newest, uint64_t)
+APUS_FANOUT(cast, uint64_t, CROSS_CAPACITY)
 
 static void local_try(struct bench *b)
 {
@@ -42,6 +55,33 @@ static void local_try(struct bench *b)
 	apus_channel_deinit(&numbers);
 }
 BENCH_ENTRANT(local_try_apus, .row = "channel/local_try", .who = "apus", .run = local_try);
+
+/* ---- without another thread ------------------------------------------------------- */
+
+CHANNEL_PAIR(spsc_try, "channel/spsc_try", "apus", struct lane, apus_spsc_init(channel),
+	apus_spsc_try_send(channel, message), apus_spsc_try_recv(channel, &out));
+CHANNEL_PAIR(stream_try, "channel/stream_try", "apus", struct flow, apus_stream_init(channel),
+	apus_stream_try_send(channel, message), apus_stream_try_recv(channel, &out));
+CHANNEL_PAIR(mpsc_try, "channel/mpsc_try", "apus", struct crowd, apus_mpsc_init(channel),
+	apus_mpsc_try_send(channel, message), apus_mpsc_try_recv(channel, &out));
+
+struct newest_pair {
+	struct newest newest;
+	struct newest_reader reader;
+};
+CHANNEL_PAIR(latest_try, "channel/latest_try", "apus", struct newest_pair,
+	(apus_latest_init(&channel->newest),
+		apus_latest_reader_init(&channel->reader, &channel->newest)),
+	apus_latest_publish(&channel->newest, message), apus_latest_try_recv(&channel->reader, &out));
+
+struct cast_pair {
+	struct cast cast;
+	struct cast_reader reader;
+};
+CHANNEL_PAIR(fanout_try, "channel/fanout_try", "apus", struct cast_pair,
+	(apus_fanout_init(&channel->cast),
+		apus_fanout_reader_init(&channel->reader, &channel->cast, 0)),
+	apus_fanout_publish(&channel->cast, message), apus_fanout_try_recv(&channel->reader, &out));
 
 /* ---- two tasks ---------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
  * waiter on each side, woken once.
  */
 #include "../bench_channel.h"
+#include "limit_queues.h"
 #include "limit_sched.h"
 
 #include <errno.h>
@@ -59,6 +60,33 @@ static void local_try(struct bench *b)
 	bench_use_value(sum);
 }
 BENCH_ENTRANT(local_try_limit, .row = "channel/local_try", .who = "limit", .run = local_try);
+
+/* ---- between threads, without another thread -------------------------------------- */
+
+CHANNEL_PAIR(spsc_try, "channel/spsc_try", "limit", struct limit_turns, limit_turns_init(channel),
+	limit_spsc_send(channel, message), limit_turns_recv(channel, &out));
+CHANNEL_PAIR(mpsc_try, "channel/mpsc_try", "limit", struct limit_turns, limit_turns_init(channel),
+	limit_mpsc_send(channel, message), limit_turns_recv(channel, &out));
+CHANNEL_PAIR(stream_try, "channel/stream_try", "limit", struct limit_stream,
+	memset(channel, 0, sizeof *channel), limit_stream_send(channel, &message, 1),
+	limit_stream_recv(channel, &out, 1) - 1);
+
+struct latest_pair {
+	struct limit_latest latest;
+	uint64_t seen;
+};
+CHANNEL_PAIR(latest_try, "channel/latest_try", "limit", struct latest_pair,
+	memset(channel, 0, sizeof *channel), limit_latest_publish(&channel->latest, message),
+	limit_latest_recv(&channel->latest, &channel->seen, &out));
+
+struct fanout_pair {
+	struct limit_fanout fanout;
+	uint64_t at;
+};
+CHANNEL_PAIR(fanout_try, "channel/fanout_try", "limit", struct fanout_pair,
+	(limit_fanout_init(&channel->fanout), channel->at = channel->fanout.at),
+	limit_fanout_publish(&channel->fanout, message),
+	limit_fanout_recv(&channel->fanout, &channel->at, &out));
 
 /* ---- two tasks ---------------------------------------------------------------- */
 

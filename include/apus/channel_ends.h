@@ -117,8 +117,9 @@ APUS_END_DECLS
 #define APUS_SLOT_COUNT_(to_) (sizeof (to_)->slots / sizeof (to_)->slots[0])
 /* slots, slot_bytes, capacity: all but the first known to the compiler. */
 #define APUS_SLOTS_(to_) &(to_)->slots[0], sizeof (to_)->slots[0], APUS_SLOT_COUNT_(to_)
-#define APUS_TURN_SLOT_(to_, at_) \
-	(&(to_)->slots[((at_) & (APUS_SLOT_COUNT_(to_) * 2 - 2)) / 2])
+/* Found as apus_slot_turn finds it, so that the compiler does so once. */
+#define APUS_TURN_SLOT_(to_, at_)                                                    \
+	((__typeof__(&(to_)->slots[0]))(void *)apus_slot_turn(APUS_SLOTS_(to_), (at_)))
 
 #define APUS_MESSAGE_AT_(to_) \
 	((size_t)((char *)&(to_)->slots[0].message - (char *)&(to_)->slots[0]))

@@ -89,8 +89,7 @@ APUS_API apus_poll apus_mpsc_claim_wait(struct apus_cx *cx, struct apus_mpsc *ch
 APUS_API apus_poll apus_mpsc_message_wait(struct apus_cx *cx, struct apus_mpsc *channel);
 APUS_API int64_t apus_mpsc_claim_block(struct apus_mpsc *channel, int64_t timeout_ns,
 	size_t count, uint64_t *at);
-APUS_API int apus_mpsc_message_block(struct apus_mpsc *channel, int64_t timeout_ns);
-APUS_API int apus_mpsc_message_closed(const struct apus_mpsc *channel, const uint64_t *turn);
+APUS_API int apus_mpsc_message_block(struct apus_mpsc *channel, int64_t timeout_ns, uint64_t *at);
 APUS_API void apus_mpsc_finish(struct apus_mpsc *channel);
 APUS_API int apus_mpsc_unlink(struct apus_mpsc *channel);
 
@@ -181,19 +180,27 @@ APUS_INLINE void apus_mpsc_sent_many(struct apus_mpsc *channel, void *slots, siz
 	}
 }
 
-APUS_INLINE int apus_mpsc_message(struct apus_mpsc *channel, const uint64_t *turn)
+/* 0 and the place to receive from, -EAGAIN or -EPIPE. */
+APUS_INLINE int apus_mpsc_message(struct apus_mpsc *channel, void *slots, size_t slot_bytes,
+	uint64_t capacity, uint64_t *at)
 {
-	if (apus_likely(apus_load_acquire(turn) == channel->ends.recv.at + 1)) /* [B] */
+	const uint64_t *turn;
+
+	*at = channel->ends.recv.at;
+	turn = apus_slot_turn(slots, slot_bytes, capacity, *at);
+	if (apus_likely(apus_load_acquire(turn) == *at + 1)) /* [B] */
 		return 0;
 	if (apus_likely(!apus_load_acquire(&channel->ends.gate.closed)))
 		return -EAGAIN;
-	return apus_mpsc_message_closed(channel, turn);
+	/* Places that were given out before it was closed come before the end. */
+	if (apus_load_acquire(turn) == *at + 1)
+		return 0;
+	return apus_load_acquire(&channel->ends.send.at) == (*at | 1) ? -EPIPE : -EAGAIN;
 }
 
-APUS_INLINE void apus_mpsc_received(struct apus_mpsc *channel, uint64_t *turn, uint64_t capacity)
+APUS_INLINE void apus_mpsc_received(struct apus_mpsc *channel, uint64_t *turn, uint64_t at,
+	uint64_t capacity)
 {
-	uint64_t at = channel->ends.recv.at;
-
 	apus_store_release(turn, at + capacity * 2); /* [C] */
 	apus_store_relaxed(&channel->ends.recv.at, at + 2);
 	apus_bell_look(&channel->ends.gate.send_bell, &channel->ends.send);
@@ -203,13 +210,13 @@ APUS_INLINE int64_t apus_mpsc_recv_batch(struct apus_mpsc *channel, void *slots,
 	size_t slot_bytes, uint64_t capacity, size_t message_at, void *out,
 	size_t message_bytes, size_t count)
 {
-	uint64_t at = channel->ends.recv.at;
+	uint64_t at;
 	size_t n, i;
 	int err;
 
 	if (count == 0)
 		return -EINVAL;
-	err = apus_mpsc_message(channel, apus_slot_turn(slots, slot_bytes, capacity, at));
+	err = apus_mpsc_message(channel, slots, slot_bytes, capacity, &at);
 	if (err)
 		return err;
 	for (n = 0; n < count && n < capacity; n++) {
@@ -229,14 +236,13 @@ APUS_INLINE int64_t apus_mpsc_recv_batch(struct apus_mpsc *channel, void *slots,
 }
 
 APUS_INLINE apus_poll apus_mpsc_message_poll(struct apus_cx *cx, struct apus_mpsc *channel,
-	void *slots, size_t slot_bytes, uint64_t capacity)
+	void *slots, size_t slot_bytes, uint64_t capacity, uint64_t *at)
 {
 	int err;
 
 	if (apus_wait_is_broken(cx, &channel->ends.recv))
 		return -EPIPE;
-	err = apus_mpsc_message(channel,
-		apus_slot_turn(slots, slot_bytes, capacity, channel->ends.recv.at));
+	err = apus_mpsc_message(channel, slots, slot_bytes, capacity, at);
 	return apus_likely(err != -EAGAIN) ? err : apus_mpsc_message_wait(cx, channel);
 }
 
@@ -308,30 +314,31 @@ APUS_END_DECLS
 /* apus_mpsc_try_recv(channel, type *out): 0 and *out, -EAGAIN, -EPIPE. */
 #define apus_mpsc_try_recv(channel_, out_)                                           \
 	APUS_MPSC_RECV_(int, channel_, out_, apus_mpsc_message(&apus_from_->channel, \
-		&APUS_TURN_SLOT_(apus_from_, apus_from_->channel.ends.recv.at)->turn))
+		APUS_SLOTS_(apus_from_), &apus_at_))
 
 /* apus_mpsc_recv(cx, channel, type *out): an awaitable; 0, -EPIPE, -EBUSY, -ENOBUFS. */
 #define apus_mpsc_recv(cx_, channel_, out_)                                          \
 	APUS_MPSC_RECV_(apus_poll, channel_, out_, apus_mpsc_message_poll((cx_),     \
-		&apus_from_->channel, APUS_SLOTS_(apus_from_)))
+		&apus_from_->channel, APUS_SLOTS_(apus_from_), &apus_at_))
 
 /* apus_mpsc_wait_recv(channel, timeout_ns, type *out): blocks; 0, -EPIPE, -ETIME, -EBUSY. */
 #define apus_mpsc_wait_recv(channel_, timeout_ns_, out_)                             \
 	APUS_MPSC_RECV_(int, channel_, out_, apus_mpsc_message_block(&apus_from_->channel, \
-		(timeout_ns_)))
+		(timeout_ns_), &apus_at_))
 
 #define APUS_MPSC_RECV_(answer_, channel_, out_, message_)                           \
 	__extension__({                                                              \
 		__typeof__(channel_) apus_from_ = (channel_);                        \
 		__typeof__(apus_from_->slots[0].message) *apus_out_ =                \
 			APUS_CHANNEL_ONLY_(__typeof__(apus_from_->slots[0].message), out_); \
+		uint64_t apus_at_ = 0;                                               \
 		answer_ apus_err_ = (message_);                                      \
 		if (apus_likely(apus_err_ == 0)) {                                   \
 			__typeof__(&apus_from_->slots[0]) apus_slot_ =               \
-				APUS_TURN_SLOT_(apus_from_, apus_from_->channel.ends.recv.at); \
+				APUS_TURN_SLOT_(apus_from_, apus_at_);               \
 			*apus_out_ = apus_slot_->message;                            \
 			apus_mpsc_received(&apus_from_->channel, &apus_slot_->turn,  \
-				APUS_SLOT_COUNT_(apus_from_));                       \
+				apus_at_, APUS_SLOT_COUNT_(apus_from_));             \
 		}                                                                    \
 		apus_err_;                                                           \
 	})
@@ -354,8 +361,10 @@ APUS_END_DECLS
 	__extension__({                                                              \
 		__typeof__(channel_) apus_many_ = (channel_);                        \
 		const size_t apus_some_ = (count_);                                  \
+		uint64_t apus_at_;                                                   \
 		apus_poll apus_count_ = apus_some_ == 0 ? -EINVAL :                  \
-			apus_mpsc_message_poll((cx_), &apus_many_->channel, APUS_SLOTS_(apus_many_)); \
+			apus_mpsc_message_poll((cx_), &apus_many_->channel,          \
+				APUS_SLOTS_(apus_many_), &apus_at_);                 \
 		if (apus_likely(apus_count_ == 0))                                   \
 			apus_count_ = apus_mpsc_try_recv_many(apus_many_, out_, apus_some_); \
 		apus_count_;                                                         \

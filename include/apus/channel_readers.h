@@ -61,7 +61,7 @@ struct apus_readers {
 struct apus_reader {
 	uint64_t at;
 	uint64_t missed; /* messages that it did not see, in all */
-	uint64_t lapped; /* when it was last told of some, how many */
+	uint64_t lapped; /* fan-out: when it was last told of some, how many */
 };
 
 #define APUS_WORDS_(type_) ((sizeof(type_) + 7) / 8)

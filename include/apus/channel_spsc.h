@@ -82,45 +82,49 @@ APUS_API int apus_spsc_setup(struct apus_spsc *channel, uint64_t slots_at, uint6
 	uint64_t capacity, uint64_t first);
 APUS_API apus_poll apus_spsc_room_wait(struct apus_cx *cx, struct apus_spsc *channel);
 APUS_API apus_poll apus_spsc_message_wait(struct apus_cx *cx, struct apus_spsc *channel);
-APUS_API int apus_spsc_room_block(struct apus_spsc *channel, int64_t timeout_ns);
-APUS_API int apus_spsc_message_block(struct apus_spsc *channel, int64_t timeout_ns);
+APUS_API int apus_spsc_room_block(struct apus_spsc *channel, int64_t timeout_ns, uint64_t *at);
+APUS_API int apus_spsc_message_block(struct apus_spsc *channel, int64_t timeout_ns, uint64_t *at);
 
 /* ---- the hot half ------------------------------------------------------------- */
 
-APUS_INLINE int apus_spsc_room(struct apus_spsc *channel, const uint64_t *turn)
+/* 0 and the place to send to, -EAGAIN or -EPIPE. */
+APUS_INLINE int apus_spsc_room(struct apus_spsc *channel, void *slots, size_t slot_bytes,
+	uint64_t capacity, uint64_t *at)
 {
 	if (apus_unlikely(apus_load_relaxed(&channel->ends.gate.closed)))
 		return -EPIPE;
-	return apus_likely(apus_load_acquire(turn) == channel->ends.send.at) ? /* [D] */
-		0 : -EAGAIN;
+	*at = channel->ends.send.at;
+	return apus_likely(apus_load_acquire(apus_slot_turn(slots, slot_bytes, capacity, *at)) ==
+			*at) ? 0 : -EAGAIN; /* [D] */
 }
 
-APUS_INLINE int apus_spsc_message(struct apus_spsc *channel, const uint64_t *turn)
+/* 0 and the place to receive from, -EAGAIN or -EPIPE. */
+APUS_INLINE int apus_spsc_message(struct apus_spsc *channel, void *slots, size_t slot_bytes,
+	uint64_t capacity, uint64_t *at)
 {
-	uint64_t full = channel->ends.recv.at + 1;
+	const uint64_t *turn;
 
-	if (apus_likely(apus_load_acquire(turn) == full)) /* [B] */
+	*at = channel->ends.recv.at;
+	turn = apus_slot_turn(slots, slot_bytes, capacity, *at);
+	if (apus_likely(apus_load_acquire(turn) == *at + 1)) /* [B] */
 		return 0;
 	if (apus_likely(!apus_load_acquire(&channel->ends.gate.closed)))
 		return -EAGAIN;
 	/* It was sent before it was closed. */
-	return apus_load_acquire(turn) == full ? 0 : -EPIPE;
+	return apus_load_acquire(turn) == *at + 1 ? 0 : -EPIPE;
 }
 
 /* The message stands in its slot. */
-APUS_INLINE void apus_spsc_sent(struct apus_spsc *channel, uint64_t *turn)
+APUS_INLINE void apus_spsc_sent(struct apus_spsc *channel, uint64_t *turn, uint64_t at)
 {
-	uint64_t at = channel->ends.send.at;
-
 	apus_store_release(turn, at + 1); /* [A] */
 	apus_store_relaxed(&channel->ends.send.at, at + 2);
 	apus_bell_look(&channel->ends.gate.recv_bell, &channel->ends.recv);
 }
 
-APUS_INLINE void apus_spsc_received(struct apus_spsc *channel, uint64_t *turn, uint64_t capacity)
+APUS_INLINE void apus_spsc_received(struct apus_spsc *channel, uint64_t *turn, uint64_t at,
+	uint64_t capacity)
 {
-	uint64_t at = channel->ends.recv.at;
-
 	apus_store_release(turn, at + capacity * 2); /* [C] */
 	apus_store_relaxed(&channel->ends.recv.at, at + 2);
 	apus_bell_look(&channel->ends.gate.send_bell, &channel->ends.send);
@@ -164,13 +168,13 @@ APUS_INLINE int64_t apus_spsc_recv_batch(struct apus_spsc *channel, void *slots,
 	size_t slot_bytes, uint64_t capacity, size_t message_at, void *out,
 	size_t message_bytes, size_t count)
 {
-	uint64_t at = channel->ends.recv.at;
+	uint64_t at;
 	size_t n, i;
 	int err;
 
 	if (count == 0)
 		return -EINVAL;
-	err = apus_spsc_message(channel, apus_slot_turn(slots, slot_bytes, capacity, at));
+	err = apus_spsc_message(channel, slots, slot_bytes, capacity, &at);
 	if (err)
 		return err;
 	for (n = 0; n < count && n < capacity; n++) {
@@ -191,26 +195,24 @@ APUS_INLINE int64_t apus_spsc_recv_batch(struct apus_spsc *channel, void *slots,
 }
 
 APUS_INLINE apus_poll apus_spsc_room_poll(struct apus_cx *cx, struct apus_spsc *channel,
-	void *slots, size_t slot_bytes, uint64_t capacity)
+	void *slots, size_t slot_bytes, uint64_t capacity, uint64_t *at)
 {
 	int err;
 
 	if (apus_wait_is_broken(cx, &channel->ends.send))
 		return -EPIPE;
-	err = apus_spsc_room(channel,
-		apus_slot_turn(slots, slot_bytes, capacity, channel->ends.send.at));
+	err = apus_spsc_room(channel, slots, slot_bytes, capacity, at);
 	return apus_likely(err != -EAGAIN) ? err : apus_spsc_room_wait(cx, channel);
 }
 
 APUS_INLINE apus_poll apus_spsc_message_poll(struct apus_cx *cx, struct apus_spsc *channel,
-	void *slots, size_t slot_bytes, uint64_t capacity)
+	void *slots, size_t slot_bytes, uint64_t capacity, uint64_t *at)
 {
 	int err;
 
 	if (apus_wait_is_broken(cx, &channel->ends.recv))
 		return -EPIPE;
-	err = apus_spsc_message(channel,
-		apus_slot_turn(slots, slot_bytes, capacity, channel->ends.recv.at));
+	err = apus_spsc_message(channel, slots, slot_bytes, capacity, at);
 	return apus_likely(err != -EAGAIN) ? err : apus_spsc_message_wait(cx, channel);
 }
 
@@ -221,27 +223,28 @@ APUS_END_DECLS
 /* apus_spsc_try_send(channel, value): 0, -EAGAIN, -EPIPE. */
 #define apus_spsc_try_send(channel_, ...)                                            \
 	APUS_SPSC_SEND_(int, channel_, apus_spsc_room(&apus_to_->channel,            \
-		&APUS_TURN_SLOT_(apus_to_, apus_to_->channel.ends.send.at)->turn), __VA_ARGS__)
+		APUS_SLOTS_(apus_to_), &apus_at_), __VA_ARGS__)
 
 /* apus_spsc_send(cx, channel, value): an awaitable; 0, -EPIPE, -EBUSY, -ENOBUFS. */
 #define apus_spsc_send(cx_, channel_, ...)                                           \
 	APUS_SPSC_SEND_(apus_poll, channel_, apus_spsc_room_poll((cx_),              \
-		&apus_to_->channel, APUS_SLOTS_(apus_to_)), __VA_ARGS__)
+		&apus_to_->channel, APUS_SLOTS_(apus_to_), &apus_at_), __VA_ARGS__)
 
 /* apus_spsc_wait_send(channel, timeout_ns, value): blocks; 0, -EPIPE, -ETIME, -EBUSY. */
 #define apus_spsc_wait_send(channel_, timeout_ns_, ...)                              \
 	APUS_SPSC_SEND_(int, channel_, apus_spsc_room_block(&apus_to_->channel,      \
-		(timeout_ns_)), __VA_ARGS__)
+		(timeout_ns_), &apus_at_), __VA_ARGS__)
 
 #define APUS_SPSC_SEND_(answer_, channel_, room_, ...)                               \
 	__extension__({                                                              \
 		__typeof__(channel_) apus_to_ = (channel_);                          \
+		uint64_t apus_at_ = 0;                                               \
 		answer_ apus_err_ = (room_);                                         \
 		if (apus_likely(apus_err_ == 0)) {                                   \
 			__typeof__(&apus_to_->slots[0]) apus_slot_ =                 \
-				APUS_TURN_SLOT_(apus_to_, apus_to_->channel.ends.send.at); \
+				APUS_TURN_SLOT_(apus_to_, apus_at_);                 \
 			APUS_CHANNEL_STRICT_(apus_slot_->message = (__VA_ARGS__);)   \
-			apus_spsc_sent(&apus_to_->channel, &apus_slot_->turn);       \
+			apus_spsc_sent(&apus_to_->channel, &apus_slot_->turn, apus_at_); \
 		}                                                                    \
 		apus_err_;                                                           \
 	})
@@ -264,8 +267,10 @@ APUS_END_DECLS
 	__extension__({                                                              \
 		__typeof__(channel_) apus_many_ = (channel_);                        \
 		const size_t apus_some_ = (count_);                                  \
+		uint64_t apus_at_;                                                   \
 		apus_poll apus_count_ = apus_some_ == 0 ? -EINVAL :                  \
-			apus_spsc_room_poll((cx_), &apus_many_->channel, APUS_SLOTS_(apus_many_)); \
+			apus_spsc_room_poll((cx_), &apus_many_->channel,             \
+				APUS_SLOTS_(apus_many_), &apus_at_);                 \
 		if (apus_likely(apus_count_ == 0))                                   \
 			apus_count_ = apus_spsc_try_send_many(apus_many_, from_, apus_some_); \
 		apus_count_;                                                         \
@@ -276,30 +281,31 @@ APUS_END_DECLS
 /* apus_spsc_try_recv(channel, type *out): 0 and *out, -EAGAIN, -EPIPE. */
 #define apus_spsc_try_recv(channel_, out_)                                           \
 	APUS_SPSC_RECV_(int, channel_, out_, apus_spsc_message(&apus_from_->channel, \
-		&APUS_TURN_SLOT_(apus_from_, apus_from_->channel.ends.recv.at)->turn))
+		APUS_SLOTS_(apus_from_), &apus_at_))
 
 /* apus_spsc_recv(cx, channel, type *out): an awaitable; 0, -EPIPE, -EBUSY, -ENOBUFS. */
 #define apus_spsc_recv(cx_, channel_, out_)                                          \
 	APUS_SPSC_RECV_(apus_poll, channel_, out_, apus_spsc_message_poll((cx_),     \
-		&apus_from_->channel, APUS_SLOTS_(apus_from_)))
+		&apus_from_->channel, APUS_SLOTS_(apus_from_), &apus_at_))
 
 /* apus_spsc_wait_recv(channel, timeout_ns, type *out): blocks; 0, -EPIPE, -ETIME, -EBUSY. */
 #define apus_spsc_wait_recv(channel_, timeout_ns_, out_)                             \
 	APUS_SPSC_RECV_(int, channel_, out_, apus_spsc_message_block(&apus_from_->channel, \
-		(timeout_ns_)))
+		(timeout_ns_), &apus_at_))
 
 #define APUS_SPSC_RECV_(answer_, channel_, out_, message_)                           \
 	__extension__({                                                              \
 		__typeof__(channel_) apus_from_ = (channel_);                        \
 		__typeof__(apus_from_->slots[0].message) *apus_out_ =                \
 			APUS_CHANNEL_ONLY_(__typeof__(apus_from_->slots[0].message), out_); \
+		uint64_t apus_at_ = 0;                                               \
 		answer_ apus_err_ = (message_);                                      \
 		if (apus_likely(apus_err_ == 0)) {                                   \
 			__typeof__(&apus_from_->slots[0]) apus_slot_ =               \
-				APUS_TURN_SLOT_(apus_from_, apus_from_->channel.ends.recv.at); \
+				APUS_TURN_SLOT_(apus_from_, apus_at_);               \
 			*apus_out_ = apus_slot_->message;                            \
 			apus_spsc_received(&apus_from_->channel, &apus_slot_->turn,  \
-				APUS_SLOT_COUNT_(apus_from_));                       \
+				apus_at_, APUS_SLOT_COUNT_(apus_from_));             \
 		}                                                                    \
 		apus_err_;                                                           \
 	})
@@ -322,8 +328,10 @@ APUS_END_DECLS
 	__extension__({                                                              \
 		__typeof__(channel_) apus_many_ = (channel_);                        \
 		const size_t apus_some_ = (count_);                                  \
+		uint64_t apus_at_;                                                   \
 		apus_poll apus_count_ = apus_some_ == 0 ? -EINVAL :                  \
-			apus_spsc_message_poll((cx_), &apus_many_->channel, APUS_SLOTS_(apus_many_)); \
+			apus_spsc_message_poll((cx_), &apus_many_->channel,          \
+				APUS_SLOTS_(apus_many_), &apus_at_);                 \
 		if (apus_likely(apus_count_ == 0))                                   \
 			apus_count_ = apus_spsc_try_recv_many(apus_many_, out_, apus_some_); \
 		apus_count_;                                                         \

@@ -111,15 +111,15 @@ APUS_INLINE int apus_stream_message(struct apus_stream *channel)
 	return apus_stream_used(channel, 1) != 0 ? 0 : -EPIPE;
 }
 
-APUS_INLINE void apus_stream_sent(struct apus_stream *channel, uint64_t count)
+APUS_INLINE void apus_stream_sent(struct apus_stream *channel, uint64_t at, uint64_t count)
 {
-	apus_store_release(&channel->ends.send.at, channel->ends.send.at + count); /* [A] */
+	apus_store_release(&channel->ends.send.at, at + count); /* [A] */
 	apus_bell_look(&channel->ends.gate.recv_bell, &channel->ends.recv);
 }
 
-APUS_INLINE void apus_stream_received(struct apus_stream *channel, uint64_t count)
+APUS_INLINE void apus_stream_received(struct apus_stream *channel, uint64_t at, uint64_t count)
 {
-	apus_store_release(&channel->ends.recv.at, channel->ends.recv.at + count); /* [C] */
+	apus_store_release(&channel->ends.recv.at, at + count); /* [C] */
 	apus_bell_look(&channel->ends.gate.send_bell, &channel->ends.send);
 }
 
@@ -151,7 +151,7 @@ APUS_INLINE int64_t apus_stream_send_batch(struct apus_stream *channel, void *sl
 	if (first < count)
 		memcpy(slots, (const char *)from + first * message_bytes,
 			(count - first) * message_bytes);
-	apus_stream_sent(channel, count);
+	apus_stream_sent(channel, at, count);
 	return (int64_t)count;
 }
 
@@ -178,7 +178,7 @@ APUS_INLINE int64_t apus_stream_recv_batch(struct apus_stream *channel, const vo
 	if (first < count)
 		memcpy((char *)out + first * message_bytes, slots,
 			(count - first) * message_bytes);
-	apus_stream_received(channel, count);
+	apus_stream_received(channel, at, count);
 	return (int64_t)count;
 }
 
@@ -232,7 +232,7 @@ APUS_END_DECLS
 			const uint64_t apus_at_ = apus_to_->channel.ends.send.at;    \
 			APUS_CHANNEL_STRICT_(                                        \
 				APUS_STREAM_SLOT_(apus_to_, apus_at_) = (__VA_ARGS__);) \
-			apus_stream_sent(&apus_to_->channel, 1);                     \
+			apus_stream_sent(&apus_to_->channel, apus_at_, 1);           \
 		}                                                                    \
 		apus_err_;                                                           \
 	})
@@ -285,9 +285,9 @@ APUS_END_DECLS
 			APUS_CHANNEL_ONLY_(__typeof__(apus_from_->slots[0]), out_);  \
 		answer_ apus_err_ = (message_);                                      \
 		if (apus_likely(apus_err_ == 0)) {                                   \
-			*apus_out_ = APUS_STREAM_SLOT_(apus_from_,                   \
-				apus_from_->channel.ends.recv.at);                   \
-			apus_stream_received(&apus_from_->channel, 1);               \
+			const uint64_t apus_at_ = apus_from_->channel.ends.recv.at;  \
+			*apus_out_ = APUS_STREAM_SLOT_(apus_from_, apus_at_);        \
+			apus_stream_received(&apus_from_->channel, apus_at_, 1);     \
 		}                                                                    \
 		apus_err_;                                                           \
 	})

@@ -157,8 +157,7 @@ APUS_INLINE int apus_latest_take(const struct apus_readers *readers, struct apus
 	if (apus_likely(seen == reader->at))
 		return apus_likely(!closed) ? -EAGAIN : -EPIPE;
 	seen = apus_latest_load(at, cells, seen, out, bytes);
-	reader->lapped = seen - reader->at - 1;
-	reader->missed += reader->lapped;
+	reader->missed += seen - reader->at - 1;
 	reader->at = seen;
 	return 0;
 }

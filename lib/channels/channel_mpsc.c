@@ -92,16 +92,6 @@ int64_t apus_mpsc_claim_block(struct apus_mpsc *channel, int64_t timeout_ns, siz
 
 /* ---- receiving ----------------------------------------------------- */
 
-/* Places that were given out before it was closed come before the end. */
-int apus_mpsc_message_closed(const struct apus_mpsc *channel, const uint64_t *turn)
-{
-	uint64_t at = channel->ends.recv.at;
-
-	if (apus_load_acquire(turn) == at + 1)
-		return 0;
-	return apus_load_acquire(&channel->ends.send.at) == (at | 1) ? -EPIPE : -EAGAIN;
-}
-
 static bool message_is_ready(const void *object, uint64_t need)
 {
 	const struct apus_ends *ends = object;
@@ -127,18 +117,21 @@ apus_poll apus_mpsc_message_wait(struct apus_cx *cx, struct apus_mpsc *channel)
 	return apusi_side_pend(cx, &side, &message_kind, &channel->ends);
 }
 
-static int message_try(struct apus_mpsc *channel)
+static int message_try(struct apus_mpsc *channel, uint64_t *at)
 {
-	return apus_mpsc_message(channel, apusi_turn(&channel->ends, channel->ends.recv.at));
+	struct apus_gate *gate = &channel->ends.gate;
+
+	return apus_mpsc_message(channel, (char *)channel + gate->slots_at, gate->slot_bytes,
+		gate->capacity, at);
 }
 
-int apus_mpsc_message_block(struct apus_mpsc *channel, int64_t timeout_ns)
+int apus_mpsc_message_block(struct apus_mpsc *channel, int64_t timeout_ns, uint64_t *at)
 {
 	const struct apusi_side side = apusi_recv_side(&channel->ends);
 	int64_t end_ns = 0;
 	int err;
 
-	while ((err = message_try(channel)) == -EAGAIN) {
+	while ((err = message_try(channel, at)) == -EAGAIN) {
 		if (end_ns == 0)
 			end_ns = apusi_end_ns(timeout_ns);
 		err = apusi_side_block(&side, message_is_ready, &channel->ends, 1,

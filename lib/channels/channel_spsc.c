@@ -65,32 +65,40 @@ apus_poll apus_spsc_message_wait(struct apus_cx *cx, struct apus_spsc *channel)
 	return apusi_side_pend(cx, &side, &message_kind, &channel->ends);
 }
 
-static int room_try(struct apus_spsc *channel)
+static int room_try(struct apus_spsc *channel, uint64_t *at)
 {
-	return apus_spsc_room(channel, apusi_turn(&channel->ends, channel->ends.send.at));
+	struct apus_gate *gate = &channel->ends.gate;
+
+	return apus_spsc_room(channel, (char *)channel + gate->slots_at, gate->slot_bytes,
+		gate->capacity, at);
 }
 
-static int message_try(struct apus_spsc *channel)
+static int message_try(struct apus_spsc *channel, uint64_t *at)
 {
-	return apus_spsc_message(channel, apusi_turn(&channel->ends, channel->ends.recv.at));
+	struct apus_gate *gate = &channel->ends.gate;
+
+	return apus_spsc_message(channel, (char *)channel + gate->slots_at, gate->slot_bytes,
+		gate->capacity, at);
 }
 
-int apus_spsc_room_block(struct apus_spsc *channel, int64_t timeout_ns)
+int apus_spsc_room_block(struct apus_spsc *channel, int64_t timeout_ns, uint64_t *at)
 {
 	const struct apusi_side side = apusi_send_side(&channel->ends);
-	int err = room_try(channel);
+	int err = room_try(channel, at);
 
-	if (err == -EAGAIN)
-		err = apusi_side_block(&side, room_is_ready, &channel->ends, 1, timeout_ns);
-	return err ? err : room_try(channel);
+	if (err != -EAGAIN)
+		return err;
+	err = apusi_side_block(&side, room_is_ready, &channel->ends, 1, timeout_ns);
+	return err ? err : room_try(channel, at);
 }
 
-int apus_spsc_message_block(struct apus_spsc *channel, int64_t timeout_ns)
+int apus_spsc_message_block(struct apus_spsc *channel, int64_t timeout_ns, uint64_t *at)
 {
 	const struct apusi_side side = apusi_recv_side(&channel->ends);
-	int err = message_try(channel);
+	int err = message_try(channel, at);
 
-	if (err == -EAGAIN)
-		err = apusi_side_block(&side, message_is_ready, &channel->ends, 1, timeout_ns);
-	return err ? err : message_try(channel);
+	if (err != -EAGAIN)
+		return err;
+	err = apusi_side_block(&side, message_is_ready, &channel->ends, 1, timeout_ns);
+	return err ? err : message_try(channel, at);
 }
