@@ -3,10 +3,11 @@
  *
  *   Units      bytes; slots of the socket table.
  *   Errors     -ESTALE (the handle was closed), -EPIPE (closed while it was awaited, or the
- *              peer is gone), -EBUSY (another task waits on that direction), -ENOSPC (the
- *              table is full), -EPERM (a regular file; another thread), -EEXIST (adopted
- *              twice), -EBADF, -ENOTSUP (the loop has no backend for descriptors), -EINVAL
- *              (nothing to read into), and what the system call says.
+ *              peer is gone), -EBUSY (another task waits on that direction; release: bytes
+ *              that nobody has read are held), -ENOSPC (the table is full), -EPERM (a regular
+ *              file; another thread), -EEXIST (adopted twice), -EBADF, -ENOTSUP (the loop has
+ *              no backend for descriptors), -EINVAL (nothing to read into), and what the
+ *              system call says.
  *   Ownership  a borrowed descriptor stays the caller's, who releases or closes the handle
  *              before the descriptor; an owned one is closed with its handle or the loop.
  *              Both are made non-blocking, and stay so.
@@ -83,6 +84,7 @@ struct apus_io_config {
 	uint32_t event_batch;  /* events a reap takes at most; 0: 256 */
 	bool prefault;         /* touch the table when it is opened */
 	bool lock;             /* and lock it */
+	uint32_t segment_bytes, segment_count; /* to receive into; 0: 4096 and 256 */
 	bool plain_wait;       /* park by ppoll, as where epoll_pwait2 is missing */
 	struct apus_uring_config uring;
 };
@@ -135,12 +137,28 @@ APUS_API apus_poll apus_fd_read(struct apus_cx *cx, struct apus_fd fd, void *dat
 APUS_API apus_poll apus_fd_write(struct apus_cx *cx, struct apus_fd fd, const void *data,
 	size_t bytes);
 
+/* ---- segments ----------------------------------------------------------------- */
+
+/* Bytes that a receive which named no buffer has brought, in memory of the loop's. */
+struct apus_segment {
+	unsigned char *data; /* the caller's to read and change until it is released */
+	uint32_t bytes;
+	uint32_t index, generation; /* private */
+};
+
+/* Gives it back, and zeroes it; in any order.  0 or -ESTALE. */
+APUS_API int apus_segment_release(struct apus_loop *loop, struct apus_segment *segment);
+
 /* ---- what all handles can do; the typed names are below and in apus/net.h --- */
 
 /* Ends the handle; its waiters wake with -EPIPE.  0 or -ESTALE. */
 APUS_API int apus_io_close(struct apus_loop *loop, uint64_t token);
 
-/* Ends the handle and answers the descriptor's number, which is now the caller's. */
+/*
+ * Ends the handle and answers the descriptor's number, which is now the caller's.  -EBUSY: the
+ * backend has received what nobody has read yet; the handle lives, and once that is read it
+ * can be released.
+ */
 APUS_API int apus_io_release(struct apus_loop *loop, uint64_t token);
 
 /* The descriptor's number, to set what has no name here; the handle stays in charge. */

@@ -58,6 +58,7 @@ struct apus_config {
 	uint32_t offload_count;  /* offloaded functions in flight at once */
 	uint32_t offload_bytes;  /* the largest data of one */
 	uint32_t socket_count;   /* descriptors open at once */
+	uint32_t segment_bytes, segment_count; /* the loop's own memory to receive into */
 	bool prefault, lock_memory, huge_pages;
 	int numa_node; /* -1: any */
 

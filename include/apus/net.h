@@ -169,6 +169,13 @@ APUS_API int apus_listener_adopt(struct apus_loop *loop, int fd, enum apus_owner
 /* The bytes read, at least one; 0 is the end of the stream. */
 APUS_API apus_poll apus_tcp_read(struct apus_cx *cx, struct apus_tcp tcp, void *data,
 	size_t bytes);
+/*
+ * The same with no buffer named: *out is the next segment of the loop's own memory, held until
+ * apus_segment_release.  -ENOBUFS: all are out, and nothing was taken.
+ */
+APUS_API apus_poll apus_tcp_read_segment(struct apus_cx *cx, struct apus_tcp tcp,
+	struct apus_segment *out);
+
 /* The bytes written, at least one and perhaps fewer than given; none given: 0. */
 APUS_API apus_poll apus_tcp_write(struct apus_cx *cx, struct apus_tcp tcp, const void *data,
 	size_t bytes);

@@ -28,6 +28,7 @@
 #define APUSI_IO_BACKEND_H
 
 #include "apus/io.h"
+#include "io/segment.h"
 
 enum apusi_ready {
 	APUSI_IN = 1 << 0,
@@ -50,7 +51,9 @@ enum apusi_slot_flags {
 	APUSI_SHORT = 1 << 4,      /* a short read means that nothing is left */
 	APUSI_UNIX = 1 << 5,       /* of the family AF_UNIX */
 	APUSI_CONNECTING = 1 << 6, /* connect(2) has begun and has not ended */
-	APUSI_WATCHED_OUT = 1 << 7 /* for writing */
+	APUSI_WATCHED_OUT = 1 << 7, /* for writing */
+	APUSI_LISTENS = 1 << 8,     /* a listener */
+	APUSI_FED = 1 << 9          /* what comes is read from the backend, not from the socket */
 };
 
 struct apusi_slot {
@@ -83,6 +86,23 @@ struct apusi_backend {
 	int (*watch)(struct apus_io *io, struct apusi_slot *slot, bool writer);
 	void (*remove)(struct apus_io *io, struct apusi_slot *slot);
 	int (*set_wake)(struct apus_io *io, int fd); /* a descriptor that ends parking */
+	/* NULL: to adopt is to watch.  Else 0, or why it cannot be awaited. */
+	int (*check)(struct apus_io *io, const struct apusi_slot *slot);
+	/*
+	 * What the backend holds of a slot that it feeds: bytes, a segment, or a descriptor; or
+	 * -errno.  After an -EAGAIN that ends APUSI_FED the socket itself is to be asked.
+	 */
+	int64_t (*read)(struct apus_io *io, struct apusi_slot *slot, void *data, size_t bytes);
+	int64_t (*read_segment)(struct apus_io *io, struct apusi_slot *slot,
+		struct apus_segment *out);
+	bool (*has)(struct apusi_slot *slot); /* something is held */
+	int (*accept)(struct apus_io *io, struct apusi_slot *slot);
+	/* The slot ends: what it holds is thrown away. */
+	void (*drop)(struct apus_io *io, struct apusi_slot *slot);
+	/* Its descriptor leaves us: 0, or -EBUSY while something is held. */
+	int (*let_go)(struct apus_io *io, struct apusi_slot *slot);
+	/* A segment that the kernel may receive into; false or NULL: it takes none. */
+	bool (*lend)(struct apus_io *io, uint32_t index);
 	bool close_removes; /* the last close(2) of a descriptor takes it out by itself */
 };
 
@@ -96,6 +116,7 @@ struct apus_io {
 	uint32_t watched_count; /* slots that are watched in a direction or both */
 	struct apus_cx *cx;
 	struct apus_slab slots;
+	struct apusi_segments segments;
 	struct apus_io_counts counts;
 	struct apus_io_config config; /* with the defaults filled in */
 	enum apus_io_kind kind;

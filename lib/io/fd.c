@@ -18,7 +18,7 @@ static int set_nonblocking(int fd)
 	return 0;
 }
 
-/* Watched at once, since that is how the kernel tells what can be awaited. */
+/* Where watching is how the kernel tells what can be awaited, it is watched at once. */
 int apusi_slot_adopt(struct apus_io *io, int fd, enum apus_owner owner, uint32_t flags,
 	uint64_t *token)
 {
@@ -27,7 +27,10 @@ int apusi_slot_adopt(struct apus_io *io, int fd, enum apus_owner owner, uint32_t
 
 	if (err)
 		return err;
-	err = apusi_slot_watch(io, slot, false);
+	if (io->backend->check != NULL)
+		err = io->backend->check(io, slot);
+	else
+		err = apusi_slot_watch(io, slot, false);
 	if (!err)
 		err = set_nonblocking(fd);
 	if (err) {

@@ -110,6 +110,22 @@ static int slots_open(struct apus_io *io, char *reason, size_t reason_bytes)
 	return err;
 }
 
+/* Both are counts of the caller's; the first that is wrong is named. */
+static int segments_open(struct apus_io *io, char *reason, size_t reason_bytes)
+{
+	int err;
+
+	if (io->config.segment_count > APUSI_SEGMENTS_MAX) {
+		snprintf(reason, reason_bytes, "config.segment_count is over %d",
+			APUSI_SEGMENTS_MAX);
+		return -EINVAL;
+	}
+	err = apusi_segments_open(io);
+	if (err)
+		snprintf(reason, reason_bytes, "config.segment_count times segment_bytes: no memory");
+	return err;
+}
+
 static int io_init(struct apus_io *io, char *reason, size_t reason_bytes)
 {
 	int err = kind_choose(io, reason, reason_bytes);
@@ -119,12 +135,19 @@ static int io_init(struct apus_io *io, char *reason, size_t reason_bytes)
 	err = slots_open(io, reason, reason_bytes);
 	if (err)
 		return err;
+	err = segments_open(io, reason, reason_bytes);
+	if (err) {
+		apus_slab_deinit(&io->slots);
+		return err;
+	}
 	if (io->kind == APUS_IO_AUTO)
 		err = kind_open_best(io, reason, reason_bytes);
 	else
 		err = kind_open(io, io->kind, reason, reason_bytes);
-	if (err)
+	if (err) {
+		apusi_segments_close(io);
 		apus_slab_deinit(&io->slots);
+	}
 	return err;
 }
 
@@ -167,6 +190,7 @@ void apusi_io_close(struct apus_io *io)
 			apusi_slot_close(io, slot);
 	}
 	io->backend->close(io);
+	apusi_segments_close(io);
 	apus_slab_deinit(&io->slots);
 	free(io);
 }
@@ -231,7 +255,8 @@ bool apusi_slot_is_twice(struct apus_io *io, const struct apusi_slot *slot)
 	for (i = 0; i < io->slots.used_count; i++) {
 		const struct apusi_slot *other = apus_slab_at(&io->slots, i);
 
-		if (other != slot && other->fd == slot->fd && is_watched_at_all(other))
+		if (other != slot && other->fd == slot->fd &&
+		    (io->backend->check != NULL || is_watched_at_all(other)))
 			return true;
 	}
 	return false;
@@ -323,6 +348,8 @@ static int slot_end(struct apus_io *io, struct apusi_slot *slot, bool closes)
 		slot_unwatch(io, slot);
 	else
 		apusi_slot_unwatched(io, slot, APUSI_WATCHED | APUSI_WATCHED_OUT);
+	if (slot->flags & APUSI_FED)
+		io->backend->drop(io, slot);
 	slot->flags = 0;
 	slot->fd = -1;
 	slot->generation++;
@@ -497,6 +524,8 @@ int apus_io_release(struct apus_loop *loop, uint64_t token)
 	struct apus_io *io;
 	int err = apusi_slot_enter(loop, token, &io, &slot);
 
+	if (!err && (slot->flags & APUSI_FED) != 0)
+		err = io->backend->let_go(io, slot);
 	return err ? err : slot_end(io, slot, false);
 }
 

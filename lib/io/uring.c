@@ -10,4 +10,12 @@ const struct apusi_backend apusi_backend_uring = {
 	.watch = apusi_uring_watch,
 	.remove = apusi_uring_remove,
 	.set_wake = apusi_uring_set_wake,
+	.check = apusi_uring_check,
+	.read = apusi_uring_read,
+	.read_segment = apusi_uring_read_segment,
+	.has = apusi_uring_has,
+	.accept = apusi_uring_accept,
+	.drop = apusi_uring_drop,
+	.let_go = apusi_uring_let_go,
+	.lend = apusi_uring_lend,
 };

@@ -13,7 +13,8 @@
  * gone, and what a cancelled request still brought is seen while the slot lives.
  *
  * The files, by theme: uring.c the verbs, uring_open.c opening, uring_ring.c submitting and
- * reaping, uring_poll.c readiness, uring_cancel.c settling.
+ * reaping, uring_poll.c readiness, uring_receive.c streams, uring_accept.c listeners,
+ * uring_cancel.c settling.
  */
 #ifndef APUSI_IO_URING_H
 #define APUSI_IO_URING_H
@@ -31,7 +32,9 @@ enum apusi_uring_kind {
 	APUSI_URING_NONE,      /* of no interest: a cancel that found nothing */
 	APUSI_URING_WAKE,      /* the wake descriptor was written to */
 	APUSI_URING_READ,      /* a slot's request for reading */
-	APUSI_URING_WRITE,     /* and for writing */
+	APUSI_URING_WRITE,     /* and for writing: both are polls */
+	APUSI_URING_RECEIVE,   /* a slot's request for reading that brings the bytes */
+	APUSI_URING_ACCEPT,    /* and one that brings connections */
 	APUSI_URING_KIND_MASK = 7
 };
 
@@ -43,19 +46,46 @@ enum apusi_uring_armed {
 	APUSI_URING_WRITES = 1 << 1
 };
 
-/* What a slot's request is; the zero of a new slot: none. */
+enum apusi_uring_how {
+	APUSI_URING_FEEDS = 1 << 0,    /* the request for reading brings bytes or connections */
+	APUSI_URING_STOPPING = 1 << 1, /* holds enough: that request is being cancelled */
+	APUSI_URING_DIRECT = 1 << 2    /* is not to hold anything any more: polled */
+};
+
+/* Of a new slot it is zero. */
 struct apusi_uring_slot {
-	uint8_t armed; /* enum apusi_uring_armed */
-	uint8_t unused[7];
+	uint8_t armed;        /* enum apusi_uring_armed */
+	uint8_t how;          /* enum apusi_uring_how */
+	int16_t error;        /* that comes behind what is held; 0: none */
+	uint16_t last, count; /* what it holds: segments, or accepted descriptors */
+};
+
+/* A descriptor that was accepted and not asked for yet, or a free place for one. */
+struct apusi_uring_accepted {
+	int fd;
+	uint16_t next;
+};
+
+struct apusi_uring_counts {
+	uint64_t enters;          /* calls of io_uring_enter */
+	uint64_t out_of_segments; /* receives that ended for want of one */
+	uint64_t held_back;       /* slots that held enough, and left the rest with the kernel */
+	uint64_t accepts_closed;  /* connections that nobody could hold */
 };
 
 _Static_assert(sizeof(struct apusi_uring_slot) <= sizeof(void *), "it is kept in slot->backend");
 
 struct apusi_uring {
 	struct io_uring ring;
-	uint64_t enters;    /* calls of the kernel's io_uring_enter */
+	struct io_uring_buf_ring *lent; /* segments that the kernel has; NULL: it takes none */
+	uint32_t lent_mask, lent_count;
+	uint32_t held_max;  /* segments that one slot holds, about */
 	uint32_t in_flight; /* requests that the kernel has yet to end */
 	bool wakes;         /* one of them is for the wake descriptor */
+	struct apusi_uring_accepted *accepted;
+	uint16_t accepted_head;
+	uint32_t accepted_free;
+	struct apusi_uring_counts counts;
 };
 
 static inline struct apusi_uring *apusi_uring_of(const struct apus_io *io)
@@ -100,6 +130,9 @@ void apusi_uring_flush(struct apus_io *io, int64_t timeout_ns);
 
 /* ---- uring_poll.c -------------------------------------------------------------- */
 
+/* 0; -EEXIST, -EPERM, -EBADF: it cannot be awaited. */
+int apusi_uring_check(struct apus_io *io, const struct apusi_slot *slot);
+
 int apusi_uring_watch(struct apus_io *io, struct apusi_slot *slot, bool writer);
 int apusi_uring_set_wake(struct apus_io *io, int fd);
 
@@ -107,12 +140,45 @@ int apusi_uring_set_wake(struct apus_io *io, int fd);
 void apusi_uring_polled(struct apus_io *io, const struct io_uring_cqe *cqe);
 void apusi_uring_woken(struct apus_io *io, const struct io_uring_cqe *cqe);
 
+/* ---- uring_receive.c ------------------------------------------------------------- */
+
+void apusi_uring_receive_open(struct apus_io *io);
+void apusi_uring_receive_close(struct apus_io *io);
+void apusi_uring_receive_drop(struct apus_io *io, struct apusi_uring_slot *own);
+bool apusi_uring_lend(struct apus_io *io, uint32_t index);
+bool apusi_uring_can_receive(const struct apus_io *io, struct apusi_slot *slot);
+int apusi_uring_arm_receive(struct apus_io *io, struct apusi_slot *slot);
+void apusi_uring_received(struct apus_io *io, const struct io_uring_cqe *cqe);
+int64_t apusi_uring_read(struct apus_io *io, struct apusi_slot *slot, void *data, size_t bytes);
+bool apusi_uring_has(struct apusi_slot *slot);
+int64_t apusi_uring_read_segment(struct apus_io *io, struct apusi_slot *slot,
+	struct apus_segment *out);
+
+/* ---- uring_accept.c --------------------------------------------------------------- */
+
+int apusi_uring_accept_open(struct apus_io *io);
+void apusi_uring_accept_close(struct apus_io *io);
+void apusi_uring_accept_drop(struct apus_io *io, struct apusi_uring_slot *own);
+bool apusi_uring_can_accept(const struct apus_io *io, struct apusi_slot *slot);
+int apusi_uring_arm_accept(struct apus_io *io, struct apusi_slot *slot);
+void apusi_uring_accepted(struct apus_io *io, const struct io_uring_cqe *cqe);
+int apusi_uring_accept(struct apus_io *io, struct apusi_slot *slot);
+
 /* ---- uring_cancel.c ------------------------------------------------------------- */
 
 /* Cancels the slot's requests, and returns when the kernel has let go of its file. */
 void apusi_uring_remove(struct apus_io *io, struct apusi_slot *slot);
 
 void apusi_uring_cancel_wake(struct apus_io *io);
+
+/* Asks for the end of one request; it is told like any other completion of it. */
+void apusi_uring_cancel(struct apus_io *io, uint64_t data);
+
+/* The slot ends: what it holds goes back. */
+void apusi_uring_drop(struct apus_io *io, struct apusi_slot *slot);
+
+/* -EBUSY if the slot holds what nobody has read; what comes from now on it leaves alone. */
+int apusi_uring_let_go(struct apus_io *io, struct apusi_slot *slot);
 
 /* All requests of the ring; how many the kernel did not give back in time. */
 uint32_t apusi_uring_cancel_all(struct apus_io *io, int64_t timeout_ns);

@@ -29,6 +29,20 @@ static void settle(struct apus_io *io, const uint8_t *armed, uint8_t mask)
 		apusi_uring_flush(io, round == 0 ? 0 : APUS_MSEC);
 }
 
+void apusi_uring_cancel(struct apus_io *io, uint64_t data)
+{
+	(void)cancel_ask(io, data, 0);
+}
+
+static void cancel_reads(struct apus_io *io, struct apusi_slot *slot)
+{
+	enum apusi_uring_kind kind = APUSI_URING_READ;
+
+	if (apusi_uring_slot_of(slot)->how & APUSI_URING_FEEDS)
+		kind = slot->flags & APUSI_LISTENS ? APUSI_URING_ACCEPT : APUSI_URING_RECEIVE;
+	(void)cancel_ask(io, apusi_uring_data(slot, kind), 0);
+}
+
 void apusi_uring_remove(struct apus_io *io, struct apusi_slot *slot)
 {
 	struct apusi_uring_slot *own = apusi_uring_slot_of(slot);
@@ -36,11 +50,37 @@ void apusi_uring_remove(struct apus_io *io, struct apusi_slot *slot)
 	if (io->is_closing || own->armed == 0)
 		return; /* all are cancelled at once */
 	if (own->armed & APUSI_URING_READS)
-		(void)cancel_ask(io, apusi_uring_data(slot, APUSI_URING_READ), 0);
+		cancel_reads(io, slot);
 	if (own->armed & APUSI_URING_WRITES)
 		(void)cancel_ask(io, apusi_uring_data(slot, APUSI_URING_WRITE), 0);
 	settle(io, &own->armed, APUSI_URING_READS | APUSI_URING_WRITES);
 }
+
+/* ---- what a slot holds ----------------------------------------------------------- */
+
+void apusi_uring_drop(struct apus_io *io, struct apusi_slot *slot)
+{
+	struct apusi_uring_slot *own = apusi_uring_slot_of(slot);
+
+	if (slot->flags & APUSI_LISTENS)
+		apusi_uring_accept_drop(io, own);
+	else
+		apusi_uring_receive_drop(io, own);
+}
+
+int apusi_uring_let_go(struct apus_io *io, struct apusi_slot *slot)
+{
+	struct apusi_uring_slot *own = apusi_uring_slot_of(slot);
+
+	own->how |= APUSI_URING_DIRECT;
+	if (own->armed & APUSI_URING_READS) {
+		cancel_reads(io, slot);
+		settle(io, &own->armed, APUSI_URING_READS);
+	}
+	return own->count != 0 || own->error != 0 ? -EBUSY : 0;
+}
+
+/* ---- the wake descriptor, and all ------------------------------------------------- */
 
 void apusi_uring_cancel_wake(struct apus_io *io)
 {

@@ -97,11 +97,16 @@ static int open_ring(struct apus_io *io, char *reason, size_t reason_bytes)
 	if (err)
 		return err;
 	err = check_features(io, reason, reason_bytes);
-	if (err)
+	if (!err)
+		err = apusi_uring_accept_open(io);
+	if (err) {
 		io_uring_queue_exit(&apusi_uring_of(io)->ring);
-	else
-		(void)io_uring_ring_dontfork(&apusi_uring_of(io)->ring); /* a child has none */
-	return err;
+		return err;
+	}
+	(void)io_uring_ring_dontfork(&apusi_uring_of(io)->ring); /* a child has none */
+	if (apusi_uring_of(io)->ring.flags & IORING_SETUP_SINGLE_ISSUER)
+		apusi_uring_receive_open(io); /* the flag is of Linux 6.0, as what it needs is */
+	return 0;
 }
 
 int apusi_uring_open(struct apus_io *io, char *reason, size_t reason_bytes)
@@ -130,5 +135,7 @@ void apusi_uring_close(struct apus_io *io)
 	/* Without it the kernel ends what is left by itself, a little after we are gone. */
 	(void)apusi_uring_cancel_all(io, CLOSE_WAIT_NS);
 	io_uring_queue_exit(&uring->ring);
+	apusi_uring_receive_close(io);
+	apusi_uring_accept_close(io);
 	free(uring);
 }

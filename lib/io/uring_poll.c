@@ -49,10 +49,8 @@ static int check_pollable(int fd)
 	return S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode) ? -EPERM : 0;
 }
 
-static int check_adopted(struct apus_io *io, const struct apusi_slot *slot)
+int apusi_uring_check(struct apus_io *io, const struct apusi_slot *slot)
 {
-	if ((slot->flags & APUSI_SHARED) == 0)
-		return 0;
 	return apusi_slot_is_twice(io, slot) ? -EEXIST : check_pollable(slot->fd);
 }
 
@@ -71,6 +69,15 @@ static int arm_poll(struct apus_io *io, int fd, uint64_t data, uint32_t events, 
 	return 0;
 }
 
+/* What may be received by the backend and is not now is polled once: then it is decided anew. */
+static int arm_polled(struct apus_io *io, struct apusi_slot *slot)
+{
+	bool many = (slot->flags & (APUSI_SHORT | APUSI_LISTENS)) == 0;
+
+	return arm_poll(io, slot->fd, apusi_uring_data(slot, APUSI_URING_READ),
+		POLLIN | POLLRDHUP | POLLPRI, many);
+}
+
 static int arm_reads(struct apus_io *io, struct apusi_slot *slot)
 {
 	struct apusi_uring_slot *own = apusi_uring_slot_of(slot);
@@ -78,10 +85,12 @@ static int arm_reads(struct apus_io *io, struct apusi_slot *slot)
 
 	if (own->armed & APUSI_URING_READS)
 		return 0;
-	err = check_adopted(io, slot);
-	if (!err)
-		err = arm_poll(io, slot->fd, apusi_uring_data(slot, APUSI_URING_READ),
-			POLLIN | POLLRDHUP | POLLPRI, true);
+	if (apusi_uring_can_receive(io, slot))
+		err = apusi_uring_arm_receive(io, slot);
+	else if (apusi_uring_can_accept(io, slot))
+		err = apusi_uring_arm_accept(io, slot);
+	else
+		err = arm_polled(io, slot);
 	if (!err)
 		own->armed |= APUSI_URING_READS;
 	return err;

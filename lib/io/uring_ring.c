@@ -13,7 +13,7 @@ static APUS_COLD struct io_uring_sqe *claim_slow(struct apusi_uring *uring)
 	struct io_uring_sqe *sqe;
 
 	do {
-		uring->enters++;
+		uring->counts.enters++;
 		if (io_uring_submit(&uring->ring) < 0)
 			return NULL;
 		sqe = io_uring_get_sqe(&uring->ring);
@@ -38,7 +38,7 @@ void apusi_uring_submit(struct apus_io *io)
 
 	if (apus_likely(io_uring_sq_ready(&uring->ring) == 0))
 		return;
-	uring->enters++;
+	uring->counts.enters++;
 	(void)io_uring_submit(&uring->ring);
 }
 
@@ -50,6 +50,12 @@ static inline void dispatch(struct apus_io *io, const struct io_uring_cqe *cqe)
 	case APUSI_URING_READ:
 	case APUSI_URING_WRITE:
 		apusi_uring_polled(io, cqe);
+		break;
+	case APUSI_URING_RECEIVE:
+		apusi_uring_received(io, cqe);
+		break;
+	case APUSI_URING_ACCEPT:
+		apusi_uring_accepted(io, cqe);
 		break;
 	case APUSI_URING_WAKE:
 		apusi_uring_woken(io, cqe);
@@ -100,7 +106,7 @@ static APUS_COLD void wait_for(struct apusi_uring *uring, int64_t timeout_ns)
 	struct __kernel_timespec time = { timeout_ns / APUS_SEC, timeout_ns % APUS_SEC };
 	struct io_uring_cqe *cqe;
 
-	uring->enters++;
+	uring->counts.enters++;
 	/* A time that is over, and EINTR, are reaps that found nothing. */
 	(void)io_uring_submit_and_wait_timeout(&uring->ring, &cqe, 1,
 		timeout_ns == APUS_NEVER ? NULL : &time, NULL);
@@ -108,7 +114,7 @@ static APUS_COLD void wait_for(struct apusi_uring *uring, int64_t timeout_ns)
 
 static inline void ask(struct apusi_uring *uring)
 {
-	uring->enters++;
+	uring->counts.enters++;
 	(void)io_uring_submit_and_get_events(&uring->ring);
 }
 

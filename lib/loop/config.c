@@ -15,6 +15,8 @@ void apus_config_init(struct apus_config *config)
 	config->remote_count = 64;
 	config->unowned_timers = 64;
 	config->socket_count = 1024;
+	config->segment_bytes = 4096;
+	config->segment_count = 256;
 	config->offload_threads = 2;
 	config->offload_count = 64;
 	config->offload_bytes = 1536;
@@ -49,6 +51,8 @@ static int check_counts(struct apus_config *config)
 		{ "chunk_max", config->chunk_max },
 		{ "state_bytes", config->state_bytes },
 		{ "socket_count", config->socket_count },
+		{ "segment_bytes", config->segment_bytes },
+		{ "segment_count", config->segment_count },
 		{ "offload_count", config->offload_count },
 		{ "offload_bytes", config->offload_bytes },
 		{ "task_budget", config->task_budget },

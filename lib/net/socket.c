@@ -89,7 +89,9 @@ int apusi_socket_adopt(struct apus_loop *loop, int fd, enum apus_owner owner, in
 		err = check(fd, type, listens, &family);
 	if (err)
 		return err;
-	return apusi_slot_adopt(io, fd, owner, adopted_flags(fd, family, type), token);
+	return apusi_slot_adopt(io, fd, owner,
+		listens ? APUSI_LISTENS | (family == AF_UNIX ? APUSI_UNIX : 0) :
+			  adopted_flags(fd, family, type), token);
 }
 
 /* Without an event to come, the bits of a slot that is not watched tell nothing. */

@@ -48,17 +48,41 @@ int apus_tcp_listen(struct apus_loop *loop, const struct apus_address *at,
 	err = listen_setup(slot, at, config != NULL ? config : &defaults);
 	if (err)
 		apusi_slot_close(io, slot);
-	else
+	else {
+		slot->flags |= APUSI_LISTENS;
+		slot->flags &= ~(uint32_t)APUSI_SHORT;
 		out->token = apusi_slot_token(slot);
+	}
 	return err;
 }
 
+/* The backend has accepted it; of one that is gone already there is no address. */
+static int accept_fed(struct apus_io *io, struct apusi_slot *slot, struct apus_address *peer)
+{
+	int fd;
+
+	for (;;) {
+		fd = io->backend->accept(io, slot);
+		if (fd < 0 || peer == NULL)
+			return fd;
+		peer->bytes = sizeof peer->storage;
+		if (getpeername(fd, &peer->any, &peer->bytes) == 0)
+			return fd;
+		close(fd);
+	}
+}
+
 /* The next connection's descriptor, or -errno.  One that was gone before we came is none. */
-static int accept_call(const struct apusi_slot *slot, struct apus_address *peer)
+static int accept_call(struct apus_io *io, struct apusi_slot *slot, struct apus_address *peer)
 {
 	struct sockaddr *address = peer != NULL ? &peer->any : NULL;
 	int fd;
 
+	if (slot->flags & APUSI_FED) {
+		fd = accept_fed(io, slot, peer);
+		if (fd != -EAGAIN || (slot->flags & APUSI_FED) != 0)
+			return fd;
+	}
 	do {
 		if (peer != NULL)
 			peer->bytes = sizeof peer->storage;
@@ -77,7 +101,7 @@ static int accept_now(struct apus_io *io, struct apusi_slot *slot, struct apus_t
 
 	if (!apusi_slot_is_left(io))
 		return -ENOSPC;
-	fd = accept_call(slot, peer);
+	fd = accept_call(io, slot, peer);
 	if (fd < 0)
 		return fd;
 	err = apusi_socket_keep(io, fd, family, SOCK_STREAM, &accepted);
@@ -87,16 +111,22 @@ static int accept_now(struct apus_io *io, struct apusi_slot *slot, struct apus_t
 }
 
 /* Told once, then held back: the connection waits in the backlog, the bit stays set. */
-static bool accept_is_held(struct apus_cx *cx, struct apusi_slot *slot)
+static bool accept_is_held(const struct apus_cx *cx, struct apusi_slot *slot)
 {
 	if (apus_likely(slot->retry_ns == 0))
 		return false;
-	if (cx->now_ns >= slot->retry_ns) {
-		slot->retry_ns = 0;
-		return false;
-	}
+	if (cx->now_ns < slot->retry_ns)
+		return true;
+	slot->retry_ns = 0;
+	return false;
+}
+
+/* For the time alone: that a connection is there is known, and no event is to say it. */
+static apus_poll accept_hold(struct apus_cx *cx, struct apusi_slot *slot)
+{
+	(void)apus_wait_is_broken(cx, &slot->reader); /* of the slot's last owner */
 	apus_task_wake_at(cx, slot->retry_ns);
-	return true;
+	return apus_wait_pend(cx, &slot->reader);
 }
 
 apus_poll apus_tcp_accept(struct apus_cx *cx, struct apus_listener listener,
@@ -109,7 +139,9 @@ apus_poll apus_tcp_accept(struct apus_cx *cx, struct apus_listener listener,
 		return apusi_slot_stale(cx, listener.token, false);
 	if (apus_unlikely(apusi_slot_is_taken(cx, &slot->reader)))
 		return -EBUSY;
-	if (!accept_is_held(cx, slot) && apusi_slot_try_read(cx, slot)) {
+	if (apus_unlikely(accept_is_held(cx, slot)))
+		return accept_hold(cx, slot);
+	if (apusi_slot_try_read(cx, slot)) {
 		err = accept_now(cx->io, slot, out, peer);
 		if (err == -EMFILE || err == -ENFILE || err == -ENOSPC || err == -ENOBUFS ||
 			err == -ENOMEM)
@@ -209,6 +241,12 @@ static inline int64_t read_done(const struct apus_cx *cx, struct apusi_slot *slo
 	return got;
 }
 
+/* False: what the backend had is read, and it reads no more; the socket is to be asked. */
+static bool is_fed(const struct apusi_slot *slot, int64_t got)
+{
+	return got != -EAGAIN || (slot->flags & APUSI_FED) != 0;
+}
+
 static inline int64_t read_now(const struct apus_cx *cx, struct apusi_slot *slot, void *data,
 	size_t bytes)
 {
@@ -216,6 +254,11 @@ static inline int64_t read_now(const struct apus_cx *cx, struct apusi_slot *slot
 
 	if (apus_unlikely(bytes == 0))
 		return -EINVAL;
+	if (slot->flags & APUSI_FED) {
+		got = cx->io->backend->read(cx->io, slot, data, bytes);
+		if (apus_likely(is_fed(slot, got)))
+			return got;
+	}
 	if (!apusi_slot_try_read(cx, slot))
 		return -EAGAIN;
 	do
@@ -234,6 +277,28 @@ static size_t parts_bytes(const struct iovec *parts, int count)
 	return bytes;
 }
 
+/* As far as it goes; what stands behind the bytes is told by the next. */
+static int64_t readv_fed(const struct apus_cx *cx, struct apusi_slot *slot,
+	const struct iovec *parts, int count)
+{
+	int64_t got, done = 0;
+	int i;
+
+	for (i = 0; i < count; i++) {
+		if (parts[i].iov_len == 0)
+			continue;
+		if (done != 0 && !cx->io->backend->has(slot))
+			return done;
+		got = cx->io->backend->read(cx->io, slot, parts[i].iov_base, parts[i].iov_len);
+		if (got < 0)
+			return got;
+		done += got;
+		if ((size_t)got < parts[i].iov_len)
+			return done;
+	}
+	return done;
+}
+
 static int64_t readv_now(const struct apus_cx *cx, struct apusi_slot *slot,
 	const struct iovec *parts, int count)
 {
@@ -243,6 +308,11 @@ static int64_t readv_now(const struct apus_cx *cx, struct apusi_slot *slot,
 
 	if (apus_unlikely(bytes == 0))
 		return -EINVAL;
+	if (slot->flags & APUSI_FED) {
+		got = readv_fed(cx, slot, parts, count);
+		if (is_fed(slot, got))
+			return got;
+	}
 	if (!apusi_slot_try_read(cx, slot))
 		return -EAGAIN;
 	do
@@ -276,6 +346,58 @@ apus_poll apus_tcp_readv(struct apus_cx *cx, struct apus_tcp tcp, const struct i
 		return -EBUSY;
 	got = readv_now(cx, slot, parts, count < IOV_MAX ? count : IOV_MAX);
 	return apus_likely(got != -EAGAIN) ? got : apusi_slot_pend_read(cx, slot);
+}
+
+/* ---- reading segments ------------------------------------------------------------------ */
+
+/* Straight from the socket, into one of those that stay with the loop. */
+static int64_t segment_from_socket(const struct apus_cx *cx, struct apusi_slot *slot,
+	struct apus_segment *out)
+{
+	struct apusi_segments *segments = &cx->io->segments;
+	int index;
+	int64_t got;
+
+	if (!apusi_slot_try_read(cx, slot))
+		return -EAGAIN;
+	index = apusi_segment_claim(segments);
+	if (index < 0)
+		return -ENOBUFS;
+	got = read_now(cx, slot, apusi_segment_at(segments, (uint32_t)index),
+		segments->segment_bytes);
+	if (got <= 0) {
+		apusi_segment_free(cx->io, (uint32_t)index);
+		return got;
+	}
+	segments->all[index].offset = 0;
+	segments->all[index].bytes = (uint32_t)got;
+	return apusi_segment_hand_out(segments, (uint32_t)index, out);
+}
+
+static int64_t segment_now(const struct apus_cx *cx, struct apusi_slot *slot,
+	struct apus_segment *out)
+{
+	int64_t got;
+
+	if (slot->flags & APUSI_FED) {
+		got = cx->io->backend->read_segment(cx->io, slot, out);
+		if (is_fed(slot, got))
+			return got;
+	}
+	return segment_from_socket(cx, slot, out);
+}
+
+apus_poll apus_tcp_read_segment(struct apus_cx *cx, struct apus_tcp tcp, struct apus_segment *out)
+{
+	struct apusi_slot *slot = apusi_slot_find(cx->io, tcp.token);
+	int64_t got;
+
+	if (apus_unlikely(slot == NULL))
+		return apusi_slot_stale(cx, tcp.token, false);
+	if (apus_unlikely(apusi_slot_is_taken(cx, &slot->reader)))
+		return -EBUSY;
+	got = segment_now(cx, slot, out);
+	return got != -EAGAIN ? got : apusi_slot_pend_read(cx, slot);
 }
 
 /* ---- writing ----------------------------------------------------------------------- */

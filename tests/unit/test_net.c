@@ -447,8 +447,10 @@ START_TEST(bytes_between_the_refusal_and_the_wait_are_not_lost)
 	int i;
 
 	loop_open();
-	call.tcp = pair_open(&peer);
 	for (i = 0; i < 4; i++) {
+		/* One that the backend reads for us is refused nothing after its first wait. */
+		if (i == 0 || (slot_of(call.tcp.token)->flags & APUSI_FED) != 0)
+			call.tcp = pair_open(&peer);
 		on_recv_refused = peer_put_late;
 		slot_of(call.tcp.token)->ready |= APUSI_IN;
 		ck_assert_int_eq(call_run(&call), 4);

@@ -330,6 +330,471 @@ START_TEST(a_closed_loop_holds_no_file)
 }
 END_TEST
 
+/* ---- receiving ---------------------------------------------------------------------------- */
+
+/* Every segment is with the kernel or free: none is lost, none is held. */
+static void expect_segments_back(void)
+{
+	ck_assert_uint_eq(uring()->lent_count + loop_io()->segments.free_count,
+		loop_io()->segments.count);
+}
+
+static bool is_armed(uint64_t token)
+{
+	return (apusi_uring_slot_of(slot_of(token))->armed & APUSI_URING_READS) != 0;
+}
+
+static uint32_t held(uint64_t token)
+{
+	return apusi_uring_slot_of(slot_of(token))->count;
+}
+
+/* The kernel brings the bytes; no receive is called, and none is refused. */
+START_TEST(a_stream_of_ours_is_received_by_the_ring)
+{
+	char buffer[8];
+	struct call call = { .poll = tcp_read, .data = buffer, .bytes = sizeof buffer };
+	uint64_t before;
+	int theirs, i;
+
+	NEEDS_URING();
+	loop_open_with(plain);
+	if (uring()->lent == NULL)
+		TEST_SKIP("no buffer rings in this kernel");
+	call.tcp = pair_open(&theirs);
+	call_start_pending(&call);
+	before = uring()->counts.enters;
+	for (i = 0; i < 100; i++) {
+		raw_write(theirs, "ping", 4);
+		ck_assert_int_eq(call_finish(&call), 4);
+		ck_assert_int_eq(memcmp(buffer, "ping", 4), 0);
+		call_start_pending(&call);
+		ck_assert(is_armed(call.tcp.token));
+	}
+	/* A call of the kernel's a message, with all the turns between them. */
+	ck_assert_uint_le(uring()->counts.enters - before, 100 + 1);
+	call_abort(&call);
+	expect_segments_back();
+	loop_close();
+	close(theirs);
+}
+END_TEST
+
+/* Promise 5, and order: what came while nobody waited, the end and errors behind it. */
+START_TEST(what_the_ring_brought_comes_before_the_end)
+{
+	char buffer[32] = "";
+	struct call call = { .poll = tcp_read, .data = buffer, .bytes = 3 };
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+	int theirs, way;
+
+	NEEDS_URING();
+	loop_open_with(plain);
+	for (way = 0; way < 2; way++) {
+		call.bytes = 3;
+		call.tcp = pair_open(&theirs);
+		call_start_pending(&call);
+		call_abort(&call);
+		raw_write(theirs, "abcde", 5);
+		turns();
+		ck_assert_uint_eq(held(call.tcp.token), 1);
+		if (way == 1)
+			ck_assert_int_eq(setsockopt(theirs, SOL_SOCKET, SO_LINGER, &now,
+				sizeof now), 0);
+		close(theirs);
+		turns();
+		ck_assert(!is_armed(call.tcp.token));
+		ck_assert_int_eq(call_run(&call), 3);
+		ck_assert_int_eq(memcmp(buffer, "abc", 3), 0);
+		call.bytes = sizeof buffer;
+		ck_assert_int_eq(call_run(&call), 2);
+		ck_assert_int_eq(memcmp(buffer, "de", 2), 0);
+		if (way == 1)
+			ck_assert_int_eq(call_run(&call), -ECONNRESET);
+		ck_assert_int_eq(call_run(&call), 0);
+		ck_assert_int_eq(call_run(&call), 0);
+		ck_assert_int_eq(apus_tcp_close(main_loop, call.tcp), 0);
+	}
+	expect_segments_back();
+	loop_close();
+}
+END_TEST
+
+static void few_segments(struct apus_config *config)
+{
+	plain(config);
+	config->spurious_seed = 0;
+	config->segment_count = 32;
+	config->segment_bytes = 64;
+}
+
+static size_t fill(int fd, unsigned char seed)
+{
+	unsigned char block[997];
+	size_t sent = 0, i;
+	ssize_t put;
+
+	do {
+		for (i = 0; i < sizeof block; i++)
+			block[i] = (unsigned char)((sent + i) * 31 + seed);
+		put = send(fd, block, sizeof block, MSG_DONTWAIT | MSG_NOSIGNAL);
+		sent += put > 0 ? (size_t)put : 0;
+	} while (put > 0 && sent < 300000);
+	return sent;
+}
+
+static void expect_filled(struct apus_tcp tcp, size_t sent, unsigned char seed)
+{
+	static unsigned char block[777];
+	struct call call = { .poll = tcp_read, .data = block, .bytes = sizeof block, .tcp = tcp };
+	size_t done = 0;
+	int64_t i;
+
+	while (done < sent) {
+		ck_assert_int_gt(call_run(&call), 0);
+		for (i = 0; i < call.answer; i++, done++)
+			if (block[i] != (unsigned char)(done * 31 + seed))
+				ck_abort_msg("byte %zu of %zu is wrong", done, sent);
+	}
+	call_start_pending(&call);
+	call_abort(&call);
+}
+
+/*
+ * S7: connections that nobody reads take all the segments there are: the receives end for
+ * want of them, others are read directly, and no byte is lost or out of its place.
+ */
+START_TEST(a_flood_that_nobody_reads_starves_nobody)
+{
+	enum { FLOODS = 24 };
+	struct apus_tcp flooded[FLOODS];
+	char byte;
+	struct call call = { .poll = tcp_read, .data = &byte, .bytes = 1 }, once;
+	size_t sent[FLOODS];
+	int far[FLOODS], theirs, i;
+
+	NEEDS_URING();
+	loop_open_with(few_segments);
+	for (i = 0; i < FLOODS; i++) {
+		flooded[i] = pair_open(&far[i]);
+		once = (struct call){ .poll = tcp_read, .data = &byte, .bytes = 1,
+			.tcp = flooded[i] };
+		call_start_pending(&once);
+		call_abort(&once);
+	}
+	call.tcp = pair_open(&theirs);
+	call_start_pending(&call);
+	for (i = 0; i < FLOODS; i++)
+		sent[i] = fill(far[i], (unsigned char)i);
+	turns();
+	ck_assert_uint_gt(uring()->counts.out_of_segments, 0);
+	ck_assert_uint_eq(uring()->lent_count, 0);
+	for (i = 0; i < 50; i++) {
+		raw_write(theirs, &(char){ (char)i }, 1);
+		ck_assert_int_eq(call_finish(&call), 1);
+		ck_assert_int_eq(byte, (char)i);
+		call_start_pending(&call);
+	}
+	call_abort(&call);
+	for (i = 0; i < FLOODS; i++)
+		expect_filled(flooded[i], sent[i], (unsigned char)i);
+	expect_segments_back();
+	ck_assert_uint_gt(uring()->lent_count, 0);
+	loop_close();
+}
+END_TEST
+
+/* Back-pressure: what nobody reads stays with the kernel, and with the sender. */
+START_TEST(one_that_nobody_reads_holds_little)
+{
+	char byte;
+	struct call call = { .poll = tcp_read, .data = &byte, .bytes = 1 };
+	size_t sent;
+	int theirs;
+
+	NEEDS_URING();
+	loop_open_with(few_segments);
+	call.tcp = pair_open(&theirs);
+	call_start_pending(&call);
+	call_abort(&call);
+	raw_write(theirs, "a", 1);
+	turns();
+	ck_assert_int_eq(call_run(&call), 1);
+	call_start_pending(&call);
+	call_abort(&call);
+	sent = fill(theirs, 9);
+	turns();
+	ck_assert_uint_le(held(call.tcp.token), loop_io()->segments.count);
+	ck_assert(!is_armed(call.tcp.token));
+	ck_assert_uint_ge(uring()->counts.held_back + uring()->counts.out_of_segments, 1);
+	expect_filled(call.tcp, sent, 9);
+	expect_segments_back();
+	loop_close();
+}
+END_TEST
+
+/* Closing, aborting and timing out with receives in flight and bytes that were not read. */
+START_TEST(what_is_closed_gives_its_segments_back)
+{
+	char byte;
+	struct call call = { .poll = tcp_read_timeout, .data = &byte, .bytes = 1,
+		.timeout_ns = APUS_MSEC };
+	int theirs, i;
+
+	NEEDS_URING();
+	loop_open_with(few_segments);
+	for (i = 0; i < 200; i++) {
+		call.tcp = pair_open(&theirs);
+		ck_assert_int_eq(call_run(&call), -ETIME);
+		fill(theirs, 1);
+		if (i % 2 != 0)
+			turns(); /* else the bytes are still on their way */
+		ck_assert_int_eq(apus_tcp_close(main_loop, call.tcp), 0);
+		expect_segments_back();
+		ck_assert_uint_eq(uring()->in_flight, 1);
+		close(theirs);
+	}
+	call.tcp = pair_open(&theirs);
+	ck_assert_int_eq(call_run(&call), -ETIME);
+	fill(theirs, 1);
+	loop_close();
+	close(theirs);
+}
+END_TEST
+
+/* The descriptor leaves with every byte that was not read, or it does not leave. */
+START_TEST(a_descriptor_with_unread_bytes_is_not_released)
+{
+	char buffer[8] = "";
+	struct call call = { .poll = tcp_read, .data = buffer, .bytes = 2 };
+	int theirs, fd, i;
+
+	NEEDS_URING();
+	loop_open_with(plain);
+	for (i = 0; i < 2; i++) {
+		call.bytes = 2;
+		call.tcp = pair_open(&theirs);
+		call_start_pending(&call);
+		call_abort(&call);
+		raw_write(theirs, "abcd", 4);
+		turns();
+		ck_assert_int_eq(apus_tcp_release(main_loop, call.tcp), -EBUSY);
+		ck_assert_int_eq(call_run(&call), 2);
+		ck_assert_int_eq(apus_tcp_release(main_loop, call.tcp), -EBUSY);
+		ck_assert_int_eq(call_run(&call), 2);
+		ck_assert_int_eq(memcmp(buffer, "cd", 2), 0);
+		call.bytes = sizeof buffer;
+		call_start_pending(&call); /* it goes on, without holding anything */
+		raw_write(theirs, "efgh", 4);
+		ck_assert_int_eq(call_finish(&call), 4);
+		raw_write(theirs, "ijkl", 4);
+		turns();
+		fd = apus_tcp_release(main_loop, call.tcp);
+		ck_assert_int_ge(fd, 0);
+		ck_assert_int_eq(recv(fd, buffer, sizeof buffer, MSG_DONTWAIT), 4);
+		ck_assert_int_eq(memcmp(buffer, "ijkl", 4), 0);
+		close(fd);
+		close(theirs);
+	}
+	loop_close();
+}
+END_TEST
+
+/* Bytes on their way when it is released are either held, and it stays, or leave with it. */
+START_TEST(a_release_that_races_with_bytes_loses_none)
+{
+	char buffer[8] = "";
+	struct call call = { .poll = tcp_read, .data = buffer, .bytes = 4 };
+	int theirs, fd, i;
+
+	NEEDS_URING();
+	loop_open_with(plain);
+	for (i = 0; i < 20; i++) {
+		call.tcp = pair_open(&theirs);
+		call_start_pending(&call);
+		call_abort(&call);
+		raw_write(theirs, "abcd", 4);
+		fd = apus_tcp_release(main_loop, call.tcp);
+		if (fd < 0) {
+			ck_assert_int_eq(fd, -EBUSY);
+			ck_assert_int_eq(call_run(&call), 4);
+			fd = apus_tcp_release(main_loop, call.tcp);
+		} else {
+			ck_assert_int_eq(recv(fd, buffer, 4, MSG_DONTWAIT), 4);
+		}
+		ck_assert_int_eq(memcmp(buffer, "abcd", 4), 0);
+		close(fd);
+		close(theirs);
+	}
+	loop_close();
+}
+END_TEST
+
+START_TEST(bytes_that_were_held_are_read_first_when_it_is_hot)
+{
+	char buffer[8] = "";
+	struct call call = { .poll = tcp_read, .data = buffer, .bytes = 4 };
+	int theirs, i;
+
+	NEEDS_URING();
+	loop_open_with(plain);
+	call.tcp = pair_open(&theirs);
+	for (i = 0; i < 4; i++) {
+		call_start_pending(&call);
+		call_abort(&call);
+		raw_write(theirs, "held", 4);
+		if (i % 2 == 0)
+			turns();
+		ck_assert_int_eq(apus_tcp_set_hot(main_loop, call.tcp, true), 0);
+		raw_write(theirs, "next", 4);
+		ck_assert_int_eq(call_run(&call), 4);
+		ck_assert_int_eq(memcmp(buffer, "held", 4), 0);
+		ck_assert_int_eq(call_run(&call), 4);
+		ck_assert_int_eq(memcmp(buffer, "next", 4), 0);
+		call_start_pending(&call);
+		ck_assert_int_eq(apus_tcp_set_hot(main_loop, call.tcp, false), 0);
+		raw_write(theirs, "cool", 4);
+		ck_assert_int_eq(call_finish(&call), 4);
+		ck_assert_int_eq(memcmp(buffer, "cool", 4), 0);
+	}
+	loop_close();
+}
+END_TEST
+
+/* ---- accepting ------------------------------------------------------------------------------- */
+
+static int open_descriptors(void)
+{
+	int count = 0, fd;
+
+	for (fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+/* S7: an accept that was abandoned still brings a connection: it is the next one's. */
+START_TEST(a_connection_that_an_abandoned_accept_brought_is_the_next_ones)
+{
+	struct apus_address where;
+	struct call call = { .poll = tcp_accept };
+	int theirs, i;
+
+	NEEDS_URING();
+	loop_open_with(plain);
+	call.listener = listener_open("127.0.0.1:0", &where);
+	for (i = 0; i < 5; i++) {
+		call_start_pending(&call);
+		call_abort(&call);
+		theirs = raw_connect(&where);
+		turns();
+		ck_assert_uint_eq(held(call.listener.token), 1);
+		ck_assert_int_eq(call_run(&call), 0);
+		ck_assert_uint_eq(apus_address_port(&call.address) != 0, 1);
+		ck_assert_int_eq(apus_tcp_try_write(main_loop, call.tcp, "x", 1), 1);
+		ck_assert_int_eq(recv(theirs, &(char){ 0 }, 1, 0), 1);
+		ck_assert_int_eq(apus_tcp_close(main_loop, call.tcp), 0);
+		close(theirs);
+	}
+	loop_close();
+}
+END_TEST
+
+/* S7: what a cancelled accept brought is closed and never leaked, and its peer sees the end. */
+START_TEST(a_closed_listener_closes_what_nobody_took)
+{
+	struct apus_address where;
+	struct call call = { .poll = tcp_accept };
+	int theirs[10], before, i, way;
+	char byte;
+
+	NEEDS_URING();
+	loop_open_with(plain);
+	before = open_descriptors();
+	for (way = 0; way < 2; way++) {
+		call.listener = listener_open("127.0.0.1:0", &where);
+		call_start_pending(&call);
+		call_abort(&call);
+		for (i = 0; i < 10; i++)
+			theirs[i] = raw_connect(&where);
+		if (way == 0)
+			turns(); /* else the completions are still on their way */
+		ck_assert_int_eq(apus_listener_close(main_loop, call.listener), 0);
+		ck_assert_int_eq(open_descriptors(), before + 10);
+		for (i = 0; i < 10; i++) {
+			ck_assert_int_le(recv(theirs[i], &byte, 1, MSG_DONTWAIT), 0);
+			close(theirs[i]);
+		}
+		ck_assert_uint_eq(uring()->accepted_free, 4096);
+	}
+	loop_close();
+}
+END_TEST
+
+/* Who does not accept means the backlog to fill: few are held, and none is lost. */
+START_TEST(connections_that_nobody_accepts_stay_in_the_backlog)
+{
+	enum { CONNECTIONS = 100 };
+	struct apus_address where;
+	struct call call = { .poll = tcp_accept };
+	int theirs[CONNECTIONS], i;
+
+	NEEDS_URING();
+	loop_open_with(plain);
+	call.listener = listener_open("127.0.0.1:0", &where);
+	call_start_pending(&call);
+	call_abort(&call);
+	for (i = 0; i < CONNECTIONS; i++) {
+		theirs[i] = raw_connect(&where);
+		apus_turn(main_loop);
+	}
+	ck_assert_uint_le(held(call.listener.token), 20);
+	ck_assert_uint_ge(uring()->counts.held_back, 1);
+	for (i = 0; i < CONNECTIONS; i++) {
+		ck_assert_int_eq(call_run(&call), 0);
+		ck_assert_int_eq(apus_tcp_try_write(main_loop, call.tcp, "x", 1), 1);
+	}
+	for (i = 0; i < CONNECTIONS; i++)
+		ck_assert_int_eq(recv(theirs[i], &(char){ 0 }, 1, 0), 1);
+	call_start_pending(&call);
+	ck_assert_uint_eq(uring()->counts.accepts_closed, 0);
+	loop_close();
+}
+END_TEST
+
+/* S9: a limit on descriptors ends the request; the next accept is told, and it goes on. */
+START_TEST(an_accept_request_that_ran_out_of_descriptors_goes_on)
+{
+	struct apus_address where;
+	struct call call = { .poll = tcp_accept };
+	struct rlimit limit, one_left;
+	int theirs, last, i;
+
+	NEEDS_URING();
+	loop_open_with(plain);
+	call.listener = listener_open("127.0.0.1:0", &where);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (i = 0; i < 3; i++) {
+		theirs = socket(AF_INET, SOCK_STREAM, 0);
+		last = dup(theirs);
+		close(last);
+		one_left = limit;
+		one_left.rlim_cur = (rlim_t)last + 1; /* the kernel looks at it when it is armed */
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &one_left), 0);
+		call_start_pending(&call);
+		ck_assert(is_armed(call.listener.token));
+		ck_assert_int_eq(dup(theirs), last);
+		ck_assert_int_eq(connect(theirs, &where.any, where.bytes), 0);
+		ck_assert_int_eq(call_finish(&call), -EMFILE);
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		close(last);
+		ck_assert_int_eq(call_run(&call), 0);
+		ck_assert_int_eq(apus_tcp_close(main_loop, call.tcp), 0);
+		close(theirs);
+	}
+	loop_close();
+}
+END_TEST
+
 TEST_MAIN("uring",
 	a_kernel_without_io_uring_is_named,
 	a_policy_against_io_uring_is_named,
@@ -340,4 +805,16 @@ TEST_MAIN("uring",
 	a_ring_of_8_carries_10_000_operations,
 	completions_that_overflow_their_queue_all_come,
 	the_peer_of_a_closed_socket_sees_the_end_at_once,
-	a_closed_loop_holds_no_file)
+	a_closed_loop_holds_no_file,
+	a_stream_of_ours_is_received_by_the_ring,
+	what_the_ring_brought_comes_before_the_end,
+	a_flood_that_nobody_reads_starves_nobody,
+	one_that_nobody_reads_holds_little,
+	what_is_closed_gives_its_segments_back,
+	a_descriptor_with_unread_bytes_is_not_released,
+	a_release_that_races_with_bytes_loses_none,
+	bytes_that_were_held_are_read_first_when_it_is_hot,
+	a_connection_that_an_abandoned_accept_brought_is_the_next_ones,
+	a_closed_listener_closes_what_nobody_took,
+	connections_that_nobody_accepts_stay_in_the_backlog,
+	an_accept_request_that_ran_out_of_descriptors_goes_on)

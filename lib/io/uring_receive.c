@@ -1,0 +1,279 @@
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "io/uring.h"
+
+/*
+ * A stream of ours is received by one request that goes on until it is cancelled.  The kernel
+ * takes a segment for what comes, and tells which; the slot holds it until it is read, so a
+ * receive that loses its wait has lost nothing.
+ *
+ * Order: while the request is armed, what the slot holds is all there is, and nobody reads
+ * from the socket.  When it has ended (at the end of the stream, with an error, for want of
+ * segments, or cancelled), what is held comes first, the error next, and then the socket
+ * itself is asked, until a wait arms another.
+ *
+ * A slot that nobody reads holds few segments only: then its request is cancelled, and what
+ * else comes stays with the kernel, and with the sender.
+ */
+
+enum { GROUP = 0, HELD_SHARE = 8, HELD_MIN = 2 };
+
+/* ---- segments that the kernel has ---------------------------------------------------- */
+
+bool apusi_uring_lend(struct apus_io *io, uint32_t index)
+{
+	struct apusi_uring *uring = apusi_uring_of(io);
+
+	if (apus_unlikely(uring->lent == NULL))
+		return false;
+	io_uring_buf_ring_add(uring->lent, apusi_segment_at(&io->segments, index),
+		io->segments.segment_bytes, (unsigned short)index, (int)uring->lent_mask, 0);
+	io_uring_buf_ring_advance(uring->lent, 1);
+	uring->lent_count++;
+	return true;
+}
+
+static uint32_t ring_entries(uint32_t count)
+{
+	uint32_t entries = 1;
+
+	while (entries < count)
+		entries *= 2;
+	return entries;
+}
+
+static size_t ring_bytes(const struct apusi_uring *uring)
+{
+	return (uring->lent_mask + (size_t)1) * sizeof(struct io_uring_buf);
+}
+
+static int ring_register(struct apusi_uring *uring)
+{
+	struct io_uring_buf_reg reg = {
+		.ring_addr = (uintptr_t)uring->lent,
+		.ring_entries = uring->lent_mask + 1,
+		.bgid = GROUP,
+	};
+
+	return io_uring_register_buf_ring(&uring->ring, &reg, 0);
+}
+
+/* All but what stays in reserve for those who read directly. */
+static void lend_all(struct apus_io *io)
+{
+	io_uring_buf_ring_init(apusi_uring_of(io)->lent);
+	while (io->segments.free_count > io->segments.reserve)
+		(void)apusi_uring_lend(io, (uint32_t)apusi_segment_claim(&io->segments));
+}
+
+/* Without it every socket is polled and read directly: not an error. */
+void apusi_uring_receive_open(struct apus_io *io)
+{
+	struct apusi_uring *uring = apusi_uring_of(io);
+	void *memory;
+
+	uring->lent_mask = ring_entries(io->segments.count) - 1;
+	memory = mmap(NULL, ring_bytes(uring), PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		return;
+	uring->lent = memory;
+	if (ring_register(uring) != 0) {
+		munmap(memory, ring_bytes(uring));
+		uring->lent = NULL;
+		return;
+	}
+	uring->held_max = io->segments.count / HELD_SHARE;
+	if (uring->held_max < HELD_MIN)
+		uring->held_max = HELD_MIN;
+	lend_all(io);
+}
+
+/* After the ring: until then the kernel may write here. */
+void apusi_uring_receive_close(struct apus_io *io)
+{
+	struct apusi_uring *uring = apusi_uring_of(io);
+
+	if (uring->lent != NULL)
+		munmap(uring->lent, ring_bytes(uring));
+}
+
+/* ---- what a slot holds --------------------------------------------------------------- */
+
+/* A ring of which the slot knows the last: its next is the first. */
+static void held_append(struct apus_io *io, struct apusi_uring_slot *own, uint32_t index,
+	uint32_t bytes)
+{
+	struct apusi_segment *all = io->segments.all, *segment = &all[index];
+
+	segment->offset = 0;
+	segment->bytes = bytes;
+	segment->next = own->count != 0 ? all[own->last].next : (uint16_t)index;
+	if (own->count != 0)
+		all[own->last].next = (uint16_t)index;
+	own->last = (uint16_t)index;
+	own->count++;
+}
+
+static inline uint32_t held_first(const struct apus_io *io, const struct apusi_uring_slot *own)
+{
+	return io->segments.all[own->last].next;
+}
+
+static void held_remove_first(struct apus_io *io, struct apusi_uring_slot *own)
+{
+	uint32_t first = held_first(io, own);
+
+	io->segments.all[own->last].next = io->segments.all[first].next;
+	own->count--;
+}
+
+void apusi_uring_receive_drop(struct apus_io *io, struct apusi_uring_slot *own)
+{
+	while (own->count != 0) {
+		uint32_t first = held_first(io, own);
+
+		held_remove_first(io, own);
+		apusi_segment_free(io, first);
+	}
+}
+
+/* ---- arming ---------------------------------------------------------------------------- */
+
+bool apusi_uring_can_receive(const struct apus_io *io, struct apusi_slot *slot)
+{
+	const struct apusi_uring *uring = apusi_uring_of(io);
+	const uint32_t ours = APUSI_OWNED | APUSI_SHORT;
+
+	return uring->lent_count != 0 && (slot->flags & ours) == ours &&
+	       (slot->flags & APUSI_CONNECTING) == 0 &&
+	       (apusi_uring_slot_of(slot)->how & APUSI_URING_DIRECT) == 0;
+}
+
+int apusi_uring_arm_receive(struct apus_io *io, struct apusi_slot *slot)
+{
+	struct io_uring_sqe *sqe = apusi_uring_claim(io);
+
+	if (apus_unlikely(sqe == NULL))
+		return -EAGAIN;
+	io_uring_prep_recv_multishot(sqe, slot->fd, NULL, 0, 0);
+	sqe->ioprio |= IORING_RECVSEND_POLL_FIRST; /* it was just refused */
+	sqe->flags |= IOSQE_BUFFER_SELECT;
+	sqe->buf_group = GROUP;
+	io_uring_sqe_set_data64(sqe, apusi_uring_data(slot, APUSI_URING_RECEIVE));
+	apusi_uring_of(io)->in_flight++;
+	apusi_uring_slot_of(slot)->how |= APUSI_URING_FEEDS;
+	slot->flags |= APUSI_FED;
+	return 0;
+}
+
+/* ---- completions ------------------------------------------------------------------------- */
+
+/* What came is told by the slot's next read; see the head of this file. */
+static void received(struct apus_io *io, struct apusi_slot *slot, const struct io_uring_cqe *cqe)
+{
+	struct apusi_uring *uring = apusi_uring_of(io);
+	struct apusi_uring_slot *own = apusi_uring_slot_of(slot);
+
+	if (cqe->res > 0)
+		held_append(io, own, cqe->flags >> IORING_CQE_BUFFER_SHIFT, (uint32_t)cqe->res);
+	else if (cqe->res == -ENOBUFS)
+		uring->counts.out_of_segments++;
+	else if (cqe->res < 0 && cqe->res != -ECANCELED)
+		own->error = (int16_t)cqe->res;
+	if ((cqe->flags & IORING_CQE_F_MORE) == 0) {
+		own->armed &= (uint8_t)~APUSI_URING_READS;
+		own->how &= (uint8_t)~(APUSI_URING_FEEDS | APUSI_URING_STOPPING);
+		apusi_slot_unwatched(io, slot, APUSI_WATCHED);
+	} else if (own->count >= uring->held_max && (own->how & APUSI_URING_STOPPING) == 0) {
+		own->how |= APUSI_URING_STOPPING;
+		uring->counts.held_back++;
+		apusi_uring_cancel(io, apusi_uring_data(slot, APUSI_URING_RECEIVE));
+	}
+	apusi_io_event(io, apusi_slot_token(slot), APUSI_IN);
+}
+
+void apusi_uring_received(struct apus_io *io, const struct io_uring_cqe *cqe)
+{
+	struct apusi_uring *uring = apusi_uring_of(io);
+	struct apusi_slot *slot = apusi_slot_find(io, apusi_uring_token(cqe->user_data));
+	bool has_segment = (cqe->flags & IORING_CQE_F_BUFFER) != 0;
+
+	if ((cqe->flags & IORING_CQE_F_MORE) == 0)
+		uring->in_flight--;
+	if (has_segment)
+		uring->lent_count--;
+	if (apus_likely(slot != NULL))
+		received(io, slot, cqe);
+	else
+		io->counts.stale_events++;
+	if (apus_unlikely(has_segment && (slot == NULL || cqe->res <= 0)))
+		apusi_segment_free(io, cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+}
+
+/* ---- reading ----------------------------------------------------------------------------- */
+
+/* Nothing is held: the error, once; -EAGAIN, and fed no more when the request has ended. */
+static int64_t nothing_held(struct apusi_slot *slot, struct apusi_uring_slot *own)
+{
+	int64_t error = own->error;
+
+	if (error != 0) {
+		own->error = 0;
+		return error;
+	}
+	if ((own->armed & APUSI_URING_READS) == 0) {
+		slot->flags &= ~(uint32_t)APUSI_FED;
+		slot->ready |= APUSI_IN;
+	}
+	return -EAGAIN;
+}
+
+static size_t take_some(struct apus_io *io, struct apusi_uring_slot *own, void *data, size_t bytes)
+{
+	uint32_t first = held_first(io, own);
+	struct apusi_segment *segment = &io->segments.all[first];
+	size_t left = segment->bytes - segment->offset;
+
+	if (bytes > left)
+		bytes = left;
+	memcpy(data, apusi_segment_at(&io->segments, first) + segment->offset, bytes);
+	segment->offset += (uint32_t)bytes;
+	if (bytes == left) {
+		held_remove_first(io, own);
+		apusi_segment_free(io, first);
+	}
+	return bytes;
+}
+
+int64_t apusi_uring_read(struct apus_io *io, struct apusi_slot *slot, void *data, size_t bytes)
+{
+	struct apusi_uring_slot *own = apusi_uring_slot_of(slot);
+	size_t done = 0;
+
+	if (own->count == 0)
+		return nothing_held(slot, own);
+	while (done < bytes && own->count != 0)
+		done += take_some(io, own, (char *)data + done, bytes - done);
+	return (int64_t)done;
+}
+
+bool apusi_uring_has(struct apusi_slot *slot)
+{
+	return apusi_uring_slot_of(slot)->count != 0;
+}
+
+int64_t apusi_uring_read_segment(struct apus_io *io, struct apusi_slot *slot,
+	struct apus_segment *out)
+{
+	struct apusi_uring_slot *own = apusi_uring_slot_of(slot);
+	uint32_t first;
+
+	if (own->count == 0)
+		return nothing_held(slot, own);
+	first = held_first(io, own);
+	held_remove_first(io, own);
+	return apusi_segment_hand_out(&io->segments, first, out);
+}
