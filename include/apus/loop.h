@@ -196,6 +196,42 @@ APUS_API int apus_drain(struct apus_loop *loop, int64_t timeout_ns,
  */
 APUS_API uint64_t apus_turn(struct apus_loop *loop);
 
+/* ---- inside of somebody else's loop --------------------------------------------- */
+
+/*
+ * A whole loop lives in libev, libuv, GLib or a plain poll(2): its host waits for a
+ * descriptor and for a deadline, and makes turns.
+ *
+ *	while ((wait_ns = apus_loop_prepare(loop)) == 0)
+ *		apus_turn(loop);
+ *	the host waits for its own events, for apus_loop_fd(loop) to be readable, for wait_ns
+ *	apus_turn(loop);
+ *
+ * Prepare is the last thing before the host waits: what its callbacks do with the loop after
+ * that (spawn, wake, send) does not end the wait, and wants another prepare.  The loop should
+ * idle by APUS_IDLE_BUSY, the default; then its turns never wait.
+ *
+ * How long the loop has nothing to do, in nanoseconds, up to APUS_NEVER; until the next turn
+ * other threads, signals and descriptors make apus_loop_fd readable.  0: it has something to
+ * do, so make a turn.  -EPERM; -EDEADLK: inside a turn; -EINVAL: its clock is virtual.
+ */
+APUS_API int64_t apus_loop_prepare(struct apus_loop *loop);
+
+/*
+ * The descriptor, the same for as long as the loop is open, and the loop's own: to be waited
+ * for, level-triggered, and nothing else.  -EPERM; -ENOTSUP: the backend has none to show
+ * (all but epoll and none).
+ */
+APUS_API int apus_loop_fd(struct apus_loop *loop);
+
+/*
+ * When the loop next has something to do by itself, on its clock: cx->now_ns or before if it
+ * has now, APUS_NEVER if never; never later than the earliest deadline.  Or -EPERM.
+ */
+APUS_API int64_t apus_loop_next_ns(struct apus_loop *loop);
+
+/* ---- a root task -------------------------------------------------------------- */
+
 /*
  * apus_run(loop, name, const type *init): spawns a root task, turns until it has ended and
  * answers its result; the other tasks stay.  Or what spawning answers; -ECANCELED: aborted,

@@ -86,6 +86,7 @@ struct apusi_backend {
 	int (*watch)(struct apus_io *io, struct apusi_slot *slot, bool writer);
 	void (*remove)(struct apus_io *io, struct apusi_slot *slot);
 	int (*set_wake)(struct apus_io *io, int fd); /* a descriptor that ends parking */
+	int (*fd)(const struct apus_io *io); /* readable while there are events; NULL: none */
 	/* NULL: to adopt is to watch.  Else 0, or why it cannot be awaited. */
 	int (*check)(struct apus_io *io, const struct apusi_slot *slot);
 	/*
@@ -153,6 +154,14 @@ static inline uint32_t apusi_io_reap(struct apus_io *io, int64_t timeout_ns, uin
 
 /* Parking also ends when fd, an eventfd, is readable; it is drained here.  -1: none. */
 int apusi_io_set_wake(struct apus_io *io, int fd);
+
+/*
+ * Events that come from now on make the descriptor readable.  False: some would not, so the
+ * thread must not wait.
+ */
+bool apusi_io_prepare(struct apus_io *io);
+/* That descriptor, or -ENOTSUP. */
+int apusi_io_fd(const struct apus_io *io);
 
 /* The cold half of sweep_hot. */
 uint32_t apusi_io_sweep_slow(struct apus_io *io);

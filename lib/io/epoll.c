@@ -164,6 +164,12 @@ static void close_epoll(struct apus_io *io)
 	free(epoll);
 }
 
+/* Readable while an event is queued; an edge that was reaped is not. */
+static int number(const struct apus_io *io)
+{
+	return ((const struct epoll *)io->state)->fd;
+}
+
 /* A kernel or a filter without the call says so at once. */
 static bool has_precise_wait(struct epoll *epoll)
 {
@@ -201,5 +207,6 @@ const struct apusi_backend apusi_backend_epoll = {
 	.watch = watch,
 	.remove = take_out,
 	.set_wake = set_wake,
+	.fd = number,
 	.close_removes = true,
 };

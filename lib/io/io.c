@@ -432,6 +432,19 @@ uint32_t apusi_io_park(struct apus_io *io, int64_t timeout_ns, uint32_t budget)
 	return io->backend->reap(io, timeout_ns, budget);
 }
 
+bool apusi_io_prepare(struct apus_io *io)
+{
+	if (io->hot != NULL && watch_hot(io) != 0)
+		return false;
+	apusi_io_submit(io);
+	return true;
+}
+
+int apusi_io_fd(const struct apus_io *io)
+{
+	return io->backend->fd != NULL ? io->backend->fd(io) : -ENOTSUP;
+}
+
 /* ---- hot descriptors ---------------------------------------------------------------------- */
 
 static uint32_t hot_wake(struct apus_cx *cx, const struct apus_waitq *queue)

@@ -47,6 +47,11 @@ static int set_wake(struct apus_io *io, int fd)
 	return 0;
 }
 
+static int number(const struct apus_io *io)
+{
+	return io->wake_fd;
+}
+
 const struct apusi_backend apusi_backend_none = {
 	.name = "none",
 	.open = open_none,
@@ -55,4 +60,5 @@ const struct apusi_backend apusi_backend_none = {
 	.watch = watch,
 	.remove = take_out,
 	.set_wake = set_wake,
+	.fd = number,
 };

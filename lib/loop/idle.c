@@ -43,8 +43,28 @@ static int64_t next_deadline_ns(struct apus_loop *loop)
 	return next_ns;
 }
 
+int64_t apusi_wait_ns(struct apus_loop *loop)
+{
+	int64_t deadline_ns;
+
+	if (work_is_left(loop) || !sources_may_park(loop))
+		return 0;
+	deadline_ns = next_deadline_ns(loop);
+	if (deadline_ns == APUS_NEVER)
+		return APUS_NEVER;
+	deadline_ns -= apus_clock_read(&loop->clock);
+	return deadline_ns > 0 ? deadline_ns : 0;
+}
+
+int64_t apus_loop_next_ns(struct apus_loop *loop)
+{
+	if (!apus_loop_is_mine(loop))
+		return -EPERM;
+	return work_is_left(loop) ? loop->cx.now_ns : next_deadline_ns(loop);
+}
+
 /*
- * The handshake of parking:
+ * Before the thread sleeps, and after.  The handshake:
  *
  *	the loop                                    who wakes it
  *	[B] parked = 1, a full exchange             [A] pushes to the inbox, a full exchange
@@ -57,31 +77,35 @@ static int64_t next_deadline_ns(struct apus_loop *loop)
  * armed finds the loop parked, or awake again.  [A] is in lib/wait/inbox.h, [G] and [H] in
  * lib/channels/bell.c.
  */
+bool apusi_wait_begin(struct apus_loop *loop)
+{
+	apus_exchange_full(&loop->cx.port->parked, 1); /* [B] */
+	return apusi_inbox_is_empty(&loop->cx.port->inbox) && apusi_pollers_arm(&loop->cx);
+}
+
+void apusi_wait_end(struct apus_loop *loop)
+{
+	apus_exchange_full(&loop->cx.port->parked, 0);
+	apusi_pollers_disarm(&loop->cx);
+}
+
 uint32_t apusi_park(struct apus_loop *loop, int64_t timeout_ns)
 {
-	struct apusi_port *port = loop->cx.port;
 	uint32_t work = 0;
 
-	apus_exchange_full(&port->parked, 1); /* [B] */
-	if (apusi_inbox_is_empty(&port->inbox) && apusi_pollers_arm(&loop->cx))
+	if (apusi_wait_begin(loop))
 		work = apusi_io_reap(loop->cx.io, timeout_ns, loop->config.io_budget);
-	apus_exchange_full(&port->parked, 0);
-	apusi_pollers_disarm(&loop->cx);
+	apusi_wait_end(loop);
 	return work;
 }
 
 /* Parks until the next deadline, an event or a wake. */
 static void idle_park(struct apus_loop *loop)
 {
-	int64_t deadline_ns = next_deadline_ns(loop);
-	int64_t timeout_ns = APUS_NEVER;
+	int64_t timeout_ns = apusi_wait_ns(loop);
 	uint32_t work;
 
-	if (work_is_left(loop) || !sources_may_park(loop))
-		return;
-	if (deadline_ns != APUS_NEVER)
-		timeout_ns = deadline_ns - apus_clock_read(&loop->clock);
-	if (timeout_ns <= 0)
+	if (timeout_ns == 0)
 		return;
 	work = apusi_park(loop, timeout_ns);
 	loop->counts.parks++;

@@ -32,6 +32,13 @@ struct loop_watch {
 	} kinds[WORST_KINDS];
 };
 
+/* What the loop is doing: anything but 0 makes the next turn look closer. */
+enum loop_state {
+	LOOP_BETWEEN, /* two turns, or before the first */
+	LOOP_IN_TURN, /* or closing: no run, turn or close inside it */
+	LOOP_PREPARED /* for its thread to wait, in somebody else's loop */
+};
+
 /* What open changed of the thread, to be put back by close. */
 struct loop_machine {
 	bool pinned, fifo;
@@ -47,7 +54,7 @@ struct apus_loop {
 	struct apus_clock clock;
 	struct apus_source *sources;
 	struct apus_source *source_next; /* the walk's cursor: a source may remove any */
-	bool in_turn;
+	enum loop_state state;
 	enum apus_idle idle;
 	uint32_t idle_streak;
 	uint64_t io_turn; /* when the kernel was asked last */
@@ -70,6 +77,11 @@ struct apus_loop {
 	bool has_remote;       /* somebody may come through it at any time */
 	bool registered_signals, wheel_open, cancel_open, slab_open;
 };
+
+/* nest.c: what a turn does first in any state but LOOP_BETWEEN. */
+APUS_COLD void apusi_turn_after(struct apus_loop *loop);
+/* If it was prepared, it is no longer. */
+void apusi_unprepare(struct apus_loop *loop);
 
 /* config.c: 0, or -EINVAL and the reason names the field. */
 int apusi_config_check(struct apus_config *config);
@@ -101,6 +113,14 @@ void apusi_loop_bits(struct apus_cx *cx, uint32_t bits);
 
 /* idle.c: what a turn without work does. */
 void apusi_idle(struct apus_loop *loop);
+/* How long there is nothing to do, up to APUS_NEVER; 0: there is, or a source may come. */
+int64_t apusi_wait_ns(struct apus_loop *loop);
+/*
+ * From now on who wakes the loop rings its port.  False: there is something already.  In
+ * either case end is to be called.
+ */
+bool apusi_wait_begin(struct apus_loop *loop);
+void apusi_wait_end(struct apus_loop *loop);
 /* Sleeps in the kernel until an event, a wake, or so long; the events. */
 uint32_t apusi_park(struct apus_loop *loop, int64_t timeout_ns);
 /* True if, under a virtual clock, no turn will ever have work again. */

@@ -372,7 +372,8 @@ int apus_close(struct apus_loop *loop, struct apus_counters *final)
 
 	if (err)
 		return err;
-	loop->in_turn = true; /* for the cleanups: no run, turn or close inside this one */
+	apusi_unprepare(loop);
+	loop->state = LOOP_IN_TURN; /* for the cleanups: no run, turn or close inside this one */
 	apusi_loop_stop(loop);
 	apusi_tasks_abort_all(&loop->cx);
 	leaked = apusi_offload_stop(loop->cx.offload, close_wait(loop));

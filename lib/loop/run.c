@@ -9,7 +9,7 @@ int apus_run_check(struct apus_loop *loop)
 {
 	if (!apus_loop_is_mine(loop))
 		return -EPERM;
-	return loop->in_turn ? -EDEADLK : 0;
+	return loop->state == LOOP_IN_TURN ? -EDEADLK : 0;
 }
 
 static bool grace_is_over(const struct apus_loop *loop)

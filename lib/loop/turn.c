@@ -132,11 +132,12 @@ uint64_t apus_turn(struct apus_loop *loop)
 {
 	uint64_t work;
 
-	APUS_ASSERT(!loop->in_turn);
+	if (apus_unlikely(loop->state != LOOP_BETWEEN))
+		apusi_turn_after(loop);
 	if (apus_unlikely(loop->cx.port->inbox.tail == NULL))
 		apus_panic(__FILE__, __LINE__, "a loop of the parent's: after fork, open another");
 	APUS_DEBUG_ASSERT(apus_loop_is_mine(loop));
-	loop->in_turn = true;
+	loop->state = LOOP_IN_TURN;
 	phase_clock(loop);
 	work = phase_sources(loop);
 	work += phase_io(loop);
@@ -145,7 +146,7 @@ uint64_t apus_turn(struct apus_loop *loop)
 	work += phase_cancel(loop);
 	work += phase_tasks(loop);
 	apusi_io_submit(loop->cx.io);
-	loop->in_turn = false;
+	loop->state = LOOP_BETWEEN;
 	if (work == 0)
 		apusi_idle(loop);
 	else

@@ -1,0 +1,3 @@
+#include "nest.h"
+
+const struct nest_host nest_libev = { .name = "libev" };

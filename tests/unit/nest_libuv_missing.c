@@ -1,0 +1,3 @@
+#include "nest.h"
+
+const struct nest_host nest_libuv = { .name = "libuv" };
