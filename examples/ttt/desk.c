@@ -128,7 +128,7 @@ int desk_order(struct desk *desk, int64_t now_ns, uint8_t *bytes)
 	struct strategy_decision decision;
 
 	/* While something is missing the books are of no use to trade on. */
-	if (!desk->is_trading || !desk->is_market_open || !feed_is_current(&desk->feed)) {
+	if (!desk->is_trading || desk->is_held || !desk->is_market_open || !feed_is_current(&desk->feed)) {
 		strategy_forget(&desk->strategy);
 		return 0;
 	}

@@ -33,6 +33,7 @@ struct desk {
 	struct strategy strategy;
 	struct gateway gateway;
 	bool is_trading;         /* set by the owner once the session is up */
+	bool is_held;            /* set by the owner: no orders now, whatever the books say */
 	bool is_market_open;     /* between the system events that say so */
 	uint64_t malformed;      /* messages that are not ITCH: the feed lets none through */
 	uint64_t resets;         /* of the feed, as far as the books have followed */

@@ -45,7 +45,7 @@ static void count_turns(struct apus_cx *cx, struct engine *engine)
 	side->allocations_counted = alloc_is_counted();
 }
 
-static void fill_side(struct side *side, const struct desk *desk, const struct options *options)
+void engine_fill_side(struct side *side, const struct desk *desk, const struct options *options)
 {
 	const struct gateway *gateway = &desk->gateway;
 
@@ -100,7 +100,7 @@ static void print_report(struct apus_cx *cx)
 	struct engine *engine = apus_get(cx->world, engine);
 
 	count_turns(cx, engine);
-	fill_side(&engine->shared->engine, apus_get(cx->world, desk), engine->options);
+	engine_fill_side(&engine->shared->engine, apus_get(cx->world, desk), engine->options);
 	report_print_engine(engine->shared, engine->options, stdout);
 }
 
@@ -150,7 +150,7 @@ static void cancel_all(struct apus_cx *cx, struct engine *engine, struct desk *d
 	int length;
 
 	engine->may_trade = desk->is_trading = false;
-	while (outbox_room(&engine->outbox) >= sizeof(bytes) &&
+	while (outbox_room(&engine->outbox) >= sizeof(bytes) && !engine_is_behind(engine) &&
 	       (length = desk_cancel_next(desk, cx->now_ns, bytes)) > 0)
 		engine_send(cx, engine, bytes, (size_t)length);
 }
@@ -213,7 +213,8 @@ APUS_TASK(engine_root, struct root, root_cleanup)
 		if ((desk->gateway.open_count == 0 && engine->session.is_caught_up) ||
 		    engine->error || cx->now_ns >= self->until_ns)
 			break;
-		APUS_WAIT(apus_timeout_at(cx, self->until_ns, apus_notified(cx, &engine->answered)));
+		/* Not for ever: a scribe that was behind tells nobody when it is not any more. */
+		APUS_WAIT(apus_timeout(cx, 10 * APUS_MSEC, apus_notified(cx, &engine->answered)));
 	}
 	engine->is_leaving = true;
 	if (!engine->error && engine->session.is_caught_up)
@@ -232,7 +233,7 @@ APUS_TASK(engine_root, struct root, root_cleanup)
 
 /* ---- before and after the loop ---------------------------------------------------------------------- */
 
-static void desk_configure(struct desk_config *config, const struct options *options)
+void engine_desk_config(struct desk_config *config, const struct options *options)
 {
 	*config = (struct desk_config){
 		.symbol_count = options->symbol_count,
@@ -277,7 +278,7 @@ static void loop_configure(struct apus_config *config, const struct options *opt
 }
 
 static int run(const struct options *options, struct shared *shared, struct engine *engine,
-	struct desk *desk)
+	struct desk *desk, struct scribe *scribe)
 {
 	static struct apus_world world;
 	struct apus_config config;
@@ -288,6 +289,7 @@ static int run(const struct options *options, struct shared *shared, struct engi
 	engine->shared = shared;
 	engine->latency = &shared->engine.latency;
 	engine->has_hot_sockets = has_core;
+	engine->scribe = scribe;
 	session_init(&engine->session, SESSION_CLIENT, 0);
 	engine->session.silence_ns = options->silence_ns;
 	desk->gateway.is_connected = false;
@@ -300,13 +302,37 @@ static int run(const struct options *options, struct shared *shared, struct engi
 	if (!err) {
 		loop_configure(&config, options, &world, has_core);
 		err = (int)apus_main(&config, engine_root, NULL);
-		fill_side(&shared->engine, desk, options);
+		engine_fill_side(&shared->engine, desk, options);
 		shared->engine.faults[SIDE_ORDERS] = engine->faults;
 		shared->engine.repeated = engine->session.repeated;
 		shared->engine.books_checksum = books_checksum(&desk->books);
 	}
 	apus_world_deinit(&world);
 	return err;
+}
+
+/* With a scribe beside it, where one was asked for. */
+static int run_written_down(const struct options *options, struct shared *shared,
+	struct engine *engine, struct desk *desk)
+{
+	static struct scribe scribe;
+	struct scribe_config config = {
+		.journal = options->journal, .pcap = options->pcap,
+		.ring_bytes = options->ring_bytes, .cpu = -1, .patience_ns = ANSWER_TIMEOUT_NS,
+	};
+	struct side *side = &shared->engine;
+	int err, other;
+
+	if (options->journal == NULL && options->pcap == NULL)
+		return run(options, shared, engine, desk, NULL);
+	err = scribe_start(&scribe, &config);
+	if (err)
+		return err;
+	err = run(options, shared, engine, desk, &scribe);
+	other = scribe_stop(&scribe);
+	side->records = scribe.record_count;
+	side->disk_full = scribe.full_count;
+	return err ? err : other;
 }
 
 int engine_run(const struct options *options, struct shared *shared)
@@ -317,10 +343,10 @@ int engine_run(const struct options *options, struct shared *shared)
 	int err = -ENOMEM;
 
 	if (engine != NULL && desk != NULL) {
-		desk_configure(&config, options);
+		engine_desk_config(&config, options);
 		err = desk_init(desk, &config);
 		if (!err)
-			err = run(options, shared, engine, desk);
+			err = run_written_down(options, shared, engine, desk);
 	}
 	shared->engine.status = err;
 	apus_store_release(&shared->engine.is_done, 1);

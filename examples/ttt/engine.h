@@ -22,6 +22,7 @@
 #include "desk.h"
 #include "options.h"
 #include "outbox.h"
+#include "scribe.h"
 #include "session.h"
 #include "side.h"
 
@@ -39,7 +40,8 @@ struct engine {
 	struct backoff backoff;            /* between two connections */
 	struct apus_event session_up, link_down, market_closed, feed_done, over;
 	int link_error;                    /* why the last connection ended */
-	bool may_trade, is_leaving;
+	bool may_trade, is_leaving, is_linked;
+	struct scribe *scribe;             /* writes down what happens; NULL: nobody does */
 	struct faults faults;              /* of what came by the connection */
 	struct apus_notify gap, sent, answered;
 	struct apus_histogram *latency;    /* tick to trade */
@@ -52,6 +54,10 @@ APUS_RESOURCE(engine, struct engine)
 APUS_RESOURCE(desk, struct desk)
 APUS_RESOURCE(books, struct books)
 
+/* The desk as the options want it; what of it belongs into a report. */
+void engine_desk_config(struct desk_config *config, const struct options *options);
+void engine_fill_side(struct side *side, const struct desk *desk, const struct options *options);
+
 /* Runs the engine on this thread until it has done; 0 or -errno, and its side filled in. */
 int engine_run(const struct options *options, struct shared *shared);
 
@@ -61,6 +67,18 @@ int engine_run(const struct options *options, struct shared *shared);
 void engine_drop(struct engine *engine, int why);
 /* Ends the day for that reason; the first one counts. */
 void engine_fail(struct engine *engine, int error);
+
+/* Tells the scribe, if there is one: 0, or -EAGAIN: it is behind. */
+static inline int engine_tap(struct engine *engine, const struct tap *tap, const void *bytes)
+{
+	return engine->scribe == NULL ? 0 : scribe_tap(engine->scribe, tap, bytes);
+}
+
+/* The scribe is behind: what can wait has to. */
+static inline bool engine_is_behind(const struct engine *engine)
+{
+	return engine->scribe != NULL && scribe_is_short(engine->scribe);
+}
 
 /* Sends a packet of the session. */
 void engine_send(struct apus_cx *cx, struct engine *engine, const uint8_t *bytes, size_t size);

@@ -38,12 +38,30 @@ static void trade(struct apus_cx *cx, struct engine *engine, struct desk *desk, 
 		apus_notify_one(&engine->sent);
 }
 
+/* What cannot be written down has not been seen: it is missing then, and comes again. */
+static bool tap_packet(struct apus_cx *cx, struct engine *engine, struct desk *desk,
+	const struct packet *packet)
+{
+	struct tap tap = {.now_ns = cx->now_ns, .kind = TAP_PACKET, .line = (uint8_t)packet->line,
+		.size = packet->size};
+
+	if (engine_is_behind(engine)) {
+		engine->shared->engine.held_packets++;
+		return false;
+	}
+	desk->is_held = !engine->may_trade || scribe_room(engine->scribe) < 2 * SCRIBE_RESERVE;
+	tap.is_held = desk->is_held;
+	return engine_tap(engine, &tap, packet->bytes) == 0;
+}
+
 static void on_packet(struct apus_cx *cx, const struct packet *packet)
 {
 	struct engine *engine = apus_get(cx->world, engine);
 	struct desk *desk = apus_get(cx->world, desk);
 	bool was_open = desk->is_market_open;
 
+	if (engine->scribe != NULL && !tap_packet(cx, engine, desk, packet))
+		return;
 	desk_packet(desk, (enum feed_line)packet->line, packet->bytes, packet->size, cx->now_ns);
 	trade(cx, engine, desk, packet->before_ns);
 	if (!feed_is_current(&desk->feed))
@@ -133,6 +151,21 @@ struct recovery {
 	apus_poll value;
 };
 
+static bool request(struct apus_cx *cx, struct engine *engine, struct desk *desk, uint8_t *bytes)
+{
+	struct tap tap = {.now_ns = cx->now_ns, .kind = TAP_REQUEST, .size = MOLD_HEADER_SIZE};
+	uint64_t lost = desk->feed.counts.lost;
+	bool is_due = !engine_is_behind(engine) && desk_request(desk, cx->now_ns, bytes);
+
+	if (is_due)
+		engine_tap(engine, &tap, bytes);
+	tap.kind = TAP_GIVE_UP;
+	tap.size = 0;
+	if (lost != desk->feed.counts.lost)
+		engine_tap(engine, &tap, "");
+	return is_due;
+}
+
 APUS_TASK(recovery, struct recovery)
 {
 	struct engine *engine = apus_get(cx->world, engine);
@@ -141,12 +174,14 @@ APUS_TASK(recovery, struct recovery)
 	APUS_BEGIN(cx, self);
 	for (;;) {
 		/* A request that cannot be sent is like one that is lost: the time-out sees to it. */
-		while (desk_request(desk, cx->now_ns, self->request))
+		while (request(cx, engine, desk, self->request))
 			APUS_AWAIT(self->value, apus_udp_send(cx, engine->requests, self->request,
 				sizeof(self->request), &engine->server));
 		if (feed_is_complete(&desk->feed))
 			apus_event_set(&engine->feed_done);
 		self->deadline_ns = feed_deadline_ns(&desk->feed);
+		if (engine_is_behind(engine))
+			self->deadline_ns = cx->now_ns + APUS_MSEC;
 		APUS_WAIT(APUS_SELECT(self->value, apus_notified(cx, &engine->gap),
 			apus_sleep_until(cx, self->deadline_ns)));
 	}

@@ -50,6 +50,13 @@ static int open_socket(struct apus_cx *cx, struct engine *engine, struct link *s
 	return apus_tcp_open(cx->loop, self->exchange.any.sa_family, &engine->tcp);
 }
 
+static int tap_link(struct apus_cx *cx, struct engine *engine, enum tap_kind kind)
+{
+	struct tap tap = {.now_ns = cx->now_ns, .kind = (uint8_t)kind};
+
+	return engine_tap(engine, &tap, "");
+}
+
 static int login(struct apus_cx *cx, struct engine *engine, struct link *self)
 {
 	uint8_t bytes[SOUP_HEADER_SIZE + SOUP_LOGIN_REQUEST_SIZE];
@@ -63,6 +70,9 @@ static int login(struct apus_cx *cx, struct engine *engine, struct link *self)
 	engine->stream.begin = engine->stream.end = 0;
 	engine->link_error = 0;
 	apus_event_clear(&engine->link_down);
+	if (!err)
+		err = tap_link(cx, engine, TAP_CONNECT);
+	engine->is_linked = err == 0;
 	if (!err)
 		err = engine_start_connection(engine, &self->set);
 	if (!err)
@@ -79,6 +89,9 @@ static void hang_up(struct apus_cx *cx, struct engine *engine, struct link *self
 	if (self->has_set)
 		apus_set_deinit(&self->set);
 	self->has_set = false;
+	if (engine->is_linked)
+		tap_link(cx, engine, TAP_HANG_UP);
+	engine->is_linked = false;
 	apus_tcp_close(cx->loop, engine->tcp);
 	desk->is_trading = false;
 	if (engine->session.state == SESSION_OVER) {

@@ -3,8 +3,12 @@
 
 void engine_send(struct apus_cx *cx, struct engine *engine, const uint8_t *bytes, size_t size)
 {
-	int err = outbox_send(cx->loop, &engine->outbox, bytes, size);
+	struct tap tap = {.now_ns = cx->now_ns, .kind = TAP_SENT, .size = (uint16_t)size};
+	/* What cannot be written down is not done. */
+	int err = engine_tap(engine, &tap, bytes);
 
+	if (!err)
+		err = outbox_send(cx->loop, &engine->outbox, bytes, size);
 	session_sent(&engine->session, cx->now_ns);
 	if (err)
 		engine_drop(engine, err);
@@ -66,12 +70,16 @@ static void on_event(struct engine *engine, struct desk *desk, enum session_even
 	}
 }
 
-static void take_answers(struct apus_cx *cx, struct engine *engine, size_t size)
+static void take_answers(struct apus_cx *cx, struct engine *engine, const uint8_t *bytes,
+	size_t size)
 {
+	struct tap tap = {.now_ns = cx->now_ns, .kind = TAP_RECEIVED, .size = (uint16_t)size};
 	struct desk *desk = apus_get(cx->world, desk);
 	struct soup_packet packet;
 	int got;
 
+	/* There was room for all of it, or it would not have been read. */
+	engine_tap(engine, &tap, bytes);
 	soup_stream_add(&engine->stream, size);
 	while ((got = soup_stream_next(&engine->stream, &packet)) == 1)
 		on_event(engine, desk, session_receive(&engine->session, &packet, cx->now_ns, NULL),
@@ -97,12 +105,15 @@ APUS_TASK(answers, struct answers)
 
 	APUS_BEGIN(cx, self);
 	for (;;) {
+		/* A full journal pushes back: what is not read stays in the exchange's socket. */
+		while (engine_is_behind(engine))
+			APUS_WAIT(apus_sleep(cx, APUS_MSEC));
 		self->space = soup_stream_space(&engine->stream, &self->space_bytes);
 		APUS_AWAIT(self->got, apus_tcp_read(cx, engine->tcp, self->space,
 			self->space_bytes));
 		if (self->got <= 0)
 			break;
-		take_answers(cx, engine, (size_t)self->got);
+		take_answers(cx, engine, self->space, (size_t)self->got);
 	}
 	engine_drop(engine, self->got < 0 ? (int)self->got : -ECONNRESET);
 	APUS_END(self->got);
@@ -153,7 +164,7 @@ APUS_TASK(expiry, struct expiry)
 
 	APUS_BEGIN(cx, self);
 	for (;;) {
-		while (outbox_room(&engine->outbox) >= sizeof(bytes) &&
+		while (outbox_room(&engine->outbox) >= sizeof(bytes) && !engine_is_behind(engine) &&
 		       (length = desk_expire(desk, cx->now_ns, bytes)) > 0)
 			engine_send(cx, engine, bytes, (size_t)length);
 		self->deadline_ns = gateway_deadline_ns(&desk->gateway);

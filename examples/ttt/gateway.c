@@ -92,12 +92,18 @@ static void put_token(char *token, struct gateway_handle handle)
 	put_hex(token + 9, 5, handle.slot);
 }
 
+bool gateway_parse_token(const struct gateway *gateway, const char *token,
+	struct gateway_handle *handle)
+{
+	return token[0] == 'E' && get_hex(token + 1, 8, &handle->serial) &&
+		get_hex(token + 9, 5, &handle->slot) && handle->slot <= gateway->config.order_limit;
+}
+
 static struct gateway_order *find_token(struct gateway *gateway, const char *token)
 {
 	struct gateway_handle handle;
 
-	if (token[0] != 'E' || !get_hex(token + 1, 8, &handle.serial) ||
-	    !get_hex(token + 9, 5, &handle.slot) || handle.slot > gateway->config.order_limit)
+	if (!gateway_parse_token(gateway, token, &handle))
 		return NULL;
 	return (struct gateway_order *)gateway_find(gateway, handle);
 }

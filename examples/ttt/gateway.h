@@ -119,6 +119,10 @@ bool gateway_expired(const struct gateway *gateway, int64_t now_ns,
 	struct gateway_handle *handle);
 int64_t gateway_deadline_ns(const struct gateway *gateway);
 
+/* The order that a token of ours names, which may be gone; false: it names none. */
+bool gateway_parse_token(const struct gateway *gateway, const char *token,
+	struct gateway_handle *handle);
+
 /* NULL when the order is gone. */
 static inline const struct gateway_order *gateway_find(const struct gateway *gateway,
 	struct gateway_handle handle)

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "engine.h"
 #include "exchange.h"
+#include "replay.h"
 #include "report.h"
 #include "stop.h"
 #include "vandal.h"
@@ -266,11 +267,17 @@ static bool run_both(const struct options *options, struct shared *shared)
 
 static bool run_one(const struct options *options, struct shared *shared)
 {
-	int err = options->mode == TTT_ENGINE ? engine_run(options, shared) :
-		exchange_run(options, shared);
+	static const struct {
+		const char *who;
+		int (*run)(const struct options *, struct shared *);
+	} modes[] = {
+		[TTT_EXCHANGE] = {"exchange", exchange_run}, [TTT_ENGINE] = {"engine", engine_run},
+		[TTT_REPLAY] = {"replay", replay_run},
+	};
+	int err = modes[options->mode].run(options, shared);
 
 	if (err)
-		complain(options->mode == TTT_ENGINE ? "engine" : "exchange", err);
+		complain(modes[options->mode].who, err);
 	return err == 0;
 }
 
@@ -311,6 +318,8 @@ int main(int argc, char **argv)
 	options.has_progress |= isatty(STDERR_FILENO) != 0;
 	good = options.mode == TTT_BOTH ? run_both(&options, shared) : run_one(&options, shared);
 	agree = judge(&options, shared) && good;
+	if (options.mode == TTT_REPLAY)
+		options.mode = TTT_ENGINE; /* it is an engine's report */
 	report_print(shared, &options, agree, stdout);
 	if (options.is_json)
 		report_json(shared, &options, agree, stdout);

@@ -9,12 +9,13 @@
 #include <stdlib.h>
 
 static const char help[] =
-	"usage: tick_to_trade [exchange | engine] [OPTION ...]\n"
+	"usage: tick_to_trade [exchange | engine | replay FILE] [OPTION ...]\n"
 	"\n"
 	"An exchange and a trading engine, each a process on an apus loop.  The exchange\n"
 	"publishes ITCH 5.0 in MoldUDP64 and takes OUCH 4.2 orders in SoupBinTCP; the engine\n"
 	"builds the order books, trades on them, and times itself from tick to trade.  Without\n"
-	"a subcommand both run here, and the exit status is 0 only if they agree.\n"
+	"a subcommand both run here, and the exit status is 0 only if they agree.  A recording\n"
+	"is replayed without sockets, at full speed; give it the options that it was made with.\n"
 	"\n"
 	"      --seconds S        how long the market is open (5)\n"
 	"      --rate N           events of the order flow, a second (20000)\n"
@@ -31,6 +32,9 @@ static const char help[] =
 	"      --kill-exchange AT,S   the exchange is killed, and started again after so long\n"
 	"      --hang-up-every S  the exchange hangs up on the engine\n"
 	"      --vandal           somebody sends to every socket what cannot be; unicast\n"
+	"      --pcap FILE        what crosses the engine's wires, for Wireshark and replay\n"
+	"      --journal FILE     the same under checksums; what is not written is not done\n"
+	"      --ring BYTES       between the engine and the thread that writes (16777216)\n"
 	"      --unicast          the feed to one address instead of a multicast group\n"
 	"      --interface NAME   of the multicast (127.0.0.1)\n"
 	"      --backend NAME     auto, epoll ... (auto)\n"
@@ -48,7 +52,7 @@ static const char help[] =
 
 enum {
 	OPT_SECONDS = 256, OPT_RATE, OPT_SEED, OPT_SYMBOLS, OPT_ORDER_RATE, OPT_DROP_EVERY,
-	OPT_SILENCE, OPT_FEED_SILENT, OPT_STOP_ENGINE, OPT_KILL_EXCHANGE, OPT_HANG_UP_EVERY, OPT_VANDAL,
+	OPT_SILENCE, OPT_FEED_SILENT, OPT_STOP_ENGINE, OPT_KILL_EXCHANGE, OPT_HANG_UP_EVERY, OPT_VANDAL, OPT_PCAP, OPT_JOURNAL, OPT_RING,
 	OPT_LINES, OPT_LINE_A, OPT_LINE_B, OPT_FEED_B, OPT_UNICAST, OPT_INTERFACE, OPT_BACKEND, OPT_CPU, OPT_EXCHANGE_CPU, OPT_ENGINE_CPU,
 	OPT_FEED, OPT_ORDERS, OPT_REQUESTS, OPT_PROGRESS, OPT_EVERY_SECOND, OPT_JSON, OPT_HELP,
 };
@@ -66,6 +70,9 @@ static const struct option table[] = {
 	{"kill-exchange", required_argument, NULL, OPT_KILL_EXCHANGE},
 	{"hang-up-every", required_argument, NULL, OPT_HANG_UP_EVERY},
 	{"vandal", no_argument, NULL, OPT_VANDAL},
+	{"pcap", required_argument, NULL, OPT_PCAP},
+	{"journal", required_argument, NULL, OPT_JOURNAL},
+	{"ring", required_argument, NULL, OPT_RING},
 	{"lines", required_argument, NULL, OPT_LINES},
 	{"line-a", required_argument, NULL, OPT_LINE_A},
 	{"line-b", required_argument, NULL, OPT_LINE_B},
@@ -112,6 +119,13 @@ static int read_u32(const char *text, uint32_t low, uint32_t high, uint32_t *num
 	if (!err)
 		*number = (uint32_t)value;
 	return err;
+}
+
+static int read_ring(const char *text, uint64_t *bytes)
+{
+	if (read_number(text, 1 << 19, UINT64_C(1) << 30, bytes))
+		return -EINVAL;
+	return (*bytes & (*bytes - 1)) == 0 ? 0 : complain("not a power of two", text);
 }
 
 static int read_cpu(const char *text, int *cpu)
@@ -197,7 +211,8 @@ static void set_defaults(struct options *options)
 {
 	*options = (struct options){
 		.duration_ns = 5 * APUS_SEC, .rate = 20000, .seed = 1, .symbol_count = 200,
-		.order_rate = 10000, .line_count = 2, .silence_ns = 15 * APUS_SEC, .exchange_cpu = -2, .engine_cpu = -2, .interface = "127.0.0.1",
+		.order_rate = 10000, .line_count = 2, .silence_ns = 15 * APUS_SEC,
+		.ring_bytes = 1 << 24, .exchange_cpu = -2, .engine_cpu = -2, .interface = "127.0.0.1",
 	};
 	apus_address_parse(&options->orders, "127.0.0.1:31002");
 	apus_address_parse(&options->requests, "127.0.0.1:31003");
@@ -231,6 +246,14 @@ static int take(struct options *options, int name, char *text)
 	case OPT_VANDAL:
 		options->has_vandal = options->is_unicast = true;
 		return 0;
+	case OPT_PCAP:
+		options->pcap = text;
+		return 0;
+	case OPT_JOURNAL:
+		options->journal = text;
+		return 0;
+	case OPT_RING:
+		return read_ring(text, &options->ring_bytes);
 	case OPT_LINES:
 		return read_u32(text, 1, 2, &options->line_count);
 	case OPT_LINE_A:
@@ -314,10 +337,14 @@ int options_parse(struct options *options, int argc, char **argv)
 		options->mode = TTT_EXCHANGE;
 	else if (optind < argc && strcmp(argv[optind], "engine") == 0)
 		options->mode = TTT_ENGINE;
+	else if (optind + 1 < argc && strcmp(argv[optind], "replay") == 0)
+		options->replay = argv[++optind];
 	else if (optind < argc)
-		return complain("neither exchange nor engine", argv[optind]);
+		return complain("neither exchange nor engine nor replay FILE", argv[optind]);
 	if (optind + 1 < argc)
 		return complain("what is this?", argv[optind + 1]);
+	if (options->replay != NULL)
+		options->mode = TTT_REPLAY;
 	choose_ports(options);
 	return 0;
 }

@@ -12,7 +12,7 @@
 #include <apus/io.h>
 #include <apus/net.h>
 
-enum ttt_mode { TTT_BOTH, TTT_EXCHANGE, TTT_ENGINE };
+enum ttt_mode { TTT_BOTH, TTT_EXCHANGE, TTT_ENGINE, TTT_REPLAY };
 
 /* Something that goes wrong on purpose, from the opening on; for_ns 0: never. */
 struct mishap {
@@ -45,6 +45,9 @@ struct options {
 	struct apus_address orders;   /* where the exchange listens */
 	struct apus_address requests; /* its retransmission server */
 	const char *interface;        /* of the multicast */
+	const char *journal, *pcap;   /* files that the engine has written; NULL: none */
+	const char *replay;           /* one of them, with TTT_REPLAY */
+	uint64_t ring_bytes;          /* between the engine and its scribe */
 };
 
 int options_parse(struct options *options, int argc, char **argv);

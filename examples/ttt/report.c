@@ -206,6 +206,10 @@ static void print_feed(const struct shared *shared, const struct options *option
 		engine->abandoned);
 	if (options->has_vandal)
 		fprintf(out, "vandal: %" PRIu64 " sent\n", shared->vandalised);
+	if (engine->records > 0)
+		fprintf(out, "engine: %" PRIu64 " records written down, the disk full %" PRIu64
+			" times, %" PRIu64 " packets not looked at for that\n", engine->records,
+			engine->disk_full, engine->held_packets);
 	print_all_faults(exchange, engine, out);
 	if (!engine->allocations_counted)
 		fprintf(out, "allocations are not counted under a sanitizer\n");
@@ -261,6 +265,19 @@ static uint64_t count_refused(const struct shared *shared)
 	return refused;
 }
 
+/* Of all positions by locate: FNV-1a over their big-endian bytes, for whoever checks it. */
+static uint64_t positions_checksum(const struct side *side, uint32_t symbol_count)
+{
+	uint64_t sum = UINT64_C(0xcbf29ce484222325);
+
+	for (uint32_t locate = 1; locate <= symbol_count; locate++)
+		for (int shift = 56; shift >= 0; shift -= 8) {
+			sum ^= (uint64_t)side->positions[locate] >> shift & 0xff;
+			sum *= UINT64_C(0x100000001b3);
+		}
+	return sum;
+}
+
 /* The engine's numbers, but where there is only an exchange. */
 void report_json(const struct shared *shared, const struct options *options, bool agree,
 	FILE *out)
@@ -291,6 +308,11 @@ void report_json(const struct shared *shared, const struct options *options, boo
 		engine->breaks,
 		engine->never_entered, engine->repeated, engine->unknown, exchange->disconnects,
 		exchange->turned_away, exchange->restarts, shared->vandalised, count_refused(shared));
+	fprintf(out, ",\"records\":%" PRIu64 ",\"disk_full\":%" PRIu64 ",\"held_packets\":%" PRIu64
+		",\"positions_checksum\":\"%016" PRIx64 "\",\"book_changes\":%" PRIu64
+		",\"resting_orders\":%" PRIu64, engine->records, engine->disk_full,
+		engine->held_packets, positions_checksum(side, options->symbol_count),
+		side->book_changes, side->resting_orders);
 	if (side->allocations_counted)
 		fprintf(out, ",\"allocations_after_start\":%" PRIu64,
 			exchange->allocations + engine->allocations);

@@ -46,6 +46,8 @@ struct side {
 	int receive_buffer_bytes;
 	uint64_t throttled, timed_out, voided;
 	uint64_t breaks, never_entered, never_replaced, abandoned, repeated;
+	uint64_t records, disk_full;  /* written down; times that the disk was full */
+	uint64_t held_packets;        /* not looked at, because they could not be written down */
 	uint64_t unknown;             /* answers to no order of ours */
 	struct faults faults[SIDE_SOCKETS];  /* by socket; the feed has its own */
 };

@@ -1,0 +1,74 @@
+/*
+ * scribe.h - a thread of its own that writes down what the engine tells it, so that the hot
+ * thread never touches a disk.
+ *
+ *   Units      bytes; nanoseconds.
+ *   Errors     start: 0 or -errno, with a word on stderr.  tap: 0, or -EAGAIN: no room, nothing
+ *              was taken.  stop: 0, -ENOSPC: the disk stayed full, what is left is lost.
+ *   Ownership  the scribe owns thread, ring and files from start to stop.
+ *   Threads    tap, room: the engine's.  is_full, written: any.  start, stop: alone.
+ *   Order      what was told first is written first.
+ *   Cost       tap: a claim of the ring, a copy, a commit.  No system call, no malloc.
+ *
+ *	what             who writes it         who reads it
+ *	told_bytes       the engine, alone     the engine
+ *	written_bytes    the scribe [W]        the engine [R]
+ *	is_full          the scribe            any
+ *
+ * When the disk is full the scribe keeps what it has, says so, and tries again; the ring fills
+ * up behind it, and the engine, which looks at the room that is left, first stops trading, then
+ * stops listening.  Nothing that it has acted on is lost.
+ */
+#ifndef TTT_SCRIBE_H
+#define TTT_SCRIBE_H
+
+#include "journal.h"
+#include "pcap.h"
+
+#include <apus/ring.h>
+#include <pthread.h>
+
+struct scribe {
+	struct apus_ring ring;
+	void *memory;
+	uint64_t told_bytes;      /* in the ring since the start, by our own count */
+
+	uint64_t written_bytes;   /* taken out of it */
+	uint64_t record_count;    /* ... and given to the file */
+	uint64_t full_count;      /* times the disk was found full */
+	uint32_t is_full;
+	uint32_t is_stopping;
+	int error;                /* the first other than a full disk */
+	bool has_thread, has_journal, has_pcap;
+	int cpu;                  /* pinned to it; -1: not */
+	int64_t patience_ns;      /* stop: for a disk that is full */
+	pthread_t thread;
+	struct sink journal_sink, pcap_sink;
+	struct pcap pcap;
+};
+
+/* Room that the engine leaves for what it cannot hold back: the rest of a read, cancels. */
+#define SCRIBE_RESERVE (1 << 17)
+
+struct scribe_config {
+	const char *journal, *pcap; /* paths, or NULL */
+	uint64_t ring_bytes;        /* a power of two */
+	int cpu;
+	int64_t patience_ns;
+	ssize_t (*write)(int fd, const void *bytes, size_t size); /* NULL: the system's */
+};
+
+int scribe_start(struct scribe *scribe, const struct scribe_config *config);
+int scribe_stop(struct scribe *scribe);
+
+int scribe_tap(struct scribe *scribe, const struct tap *tap, const void *bytes);
+
+/* Bytes of taps that would be taken. */
+uint64_t scribe_room(const struct scribe *scribe);
+
+static inline bool scribe_is_short(const struct scribe *scribe)
+{
+	return scribe_room(scribe) < SCRIBE_RESERVE;
+}
+
+#endif

@@ -1,0 +1,351 @@
+/*
+ * test_ttt_journal.c - the journal of the tick-to-trade example: what was written can be read,
+ * to the last whole record, after a crash at any byte and after kill -9; and a disk that is
+ * full loses nothing.
+ */
+#include "../../examples/ttt/scribe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "test.h"
+
+enum { RING = 1 << 19 };
+
+/* Record n, whatever n: its size and bytes follow from it. */
+static size_t make_record(uint64_t n, struct tap *tap, uint8_t *bytes)
+{
+	size_t size = n * 37 % 200;
+
+	*tap = (struct tap){.now_ns = (int64_t)n, .kind = (uint8_t)(n % TAP_KINDS),
+		.size = (uint16_t)size};
+	for (size_t at = 0; at < size; at++)
+		bytes[at] = (uint8_t)(n + at);
+	return size;
+}
+
+static void check_record(uint64_t n, const struct tap *tap, const uint8_t *bytes)
+{
+	uint8_t wanted[256];
+	struct tap expected;
+	size_t size = make_record(n, &expected, wanted);
+
+	ck_assert_mem_eq(tap, &expected, sizeof(expected));
+	ck_assert_mem_eq(bytes, wanted, size);
+}
+
+/* How many records there are, each the next; the answer that ended it in *end. */
+static uint64_t read_all(const uint8_t *bytes, size_t size, int *end, bool *is_cut)
+{
+	struct journal_reader reader;
+	const uint8_t *at;
+	struct tap tap;
+	uint64_t count = 0;
+
+	journal_open(&reader, bytes, size);
+	while ((*end = journal_next(&reader, &tap, &at)) == 1)
+		check_record(count++, &tap, at);
+	*is_cut = reader.is_cut;
+	return count;
+}
+
+/* ---- the format ---------------------------------------------------------------------------- */
+
+/* A sink without a file: what was put is in its buffer. */
+static size_t write_some(struct sink *sink, uint64_t count, size_t *ends)
+{
+	uint8_t bytes[256];
+	struct tap tap;
+
+	*sink = (struct sink){.fd = -1, .bytes = malloc(SINK_BYTES)};
+	for (uint64_t n = 0; n < count; n++) {
+		make_record(n, &tap, bytes);
+		ck_assert_int_eq(journal_put(sink, n, &tap, bytes), 0);
+		ends[n] = sink->end;
+	}
+	return sink->end;
+}
+
+START_TEST(the_checksum_is_the_published_one)
+{
+	ck_assert_uint_eq(journal_crc(0, "123456789", 9), 0xe3069283);
+	ck_assert_uint_eq(journal_crc(journal_crc(0, "1234", 4), "56789", 5), 0xe3069283);
+}
+END_TEST
+
+START_TEST(a_journal_cut_at_any_byte_is_read_to_the_last_whole_record)
+{
+	enum { COUNT = 20 };
+	struct sink sink;
+	size_t ends[COUNT], size = write_some(&sink, COUNT, ends);
+	uint64_t whole = 0;
+	bool is_cut;
+	int end;
+
+	for (size_t cut = 0; cut <= size; cut++) {
+		uint8_t *exact = malloc(cut + (cut == 0));
+
+		memcpy(exact, sink.bytes, cut);
+		while (whole < COUNT && ends[whole] <= cut)
+			whole++;
+		ck_assert_uint_eq(read_all(exact, cut, &end, &is_cut), whole);
+		ck_assert_int_eq(end, 0);
+		ck_assert_int_eq(is_cut, cut != 0 && (whole == 0 || ends[whole - 1] != cut));
+		free(exact);
+	}
+	free(sink.bytes);
+}
+END_TEST
+
+START_TEST(a_byte_that_changed_is_found_and_what_was_before_it_is_read)
+{
+	enum { COUNT = 12 };
+	struct sink sink;
+	size_t ends[COUNT], size = write_some(&sink, COUNT, ends);
+	uint64_t whole = 0;
+	bool is_cut;
+	int end;
+
+	for (size_t at = 0; at < size; at++) {
+		while (ends[whole] <= at)
+			whole++;
+		for (int bit = 0; bit < 8; bit++) {
+			sink.bytes[at] ^= (uint8_t)(1 << bit);
+			ck_assert_uint_eq(read_all(sink.bytes, size, &end, &is_cut), whole);
+			/* A length that grew beyond the file looks like a cut. */
+			ck_assert(end < 0 || is_cut);
+			sink.bytes[at] ^= (uint8_t)(1 << bit);
+		}
+	}
+	ck_assert_uint_eq(read_all(sink.bytes, size, &end, &is_cut), COUNT);
+	ck_assert_int_eq(end, 0);
+	/* Neither is what never was a journal, nor one whose beginning is gone. */
+	ck_assert_uint_eq(read_all((const uint8_t *)"what never was a journal at all, nor will be", 44,
+		&end, &is_cut), 0);
+	ck_assert_int_eq(end, -EPROTO);
+	ck_assert_uint_eq(read_all(sink.bytes + ends[0], size - ends[0], &end, &is_cut), 0);
+	ck_assert_int_eq(end, -EBADMSG);
+	free(sink.bytes);
+}
+END_TEST
+
+/* ---- the scribe -------------------------------------------------------------------------------- */
+
+static char path[64];
+
+static const char *some_path(void)
+{
+	snprintf(path, sizeof(path), "/tmp/test_ttt_journal.%ld", (long)getpid());
+	return path;
+}
+
+static uint8_t *slurp(const char *name, size_t *size)
+{
+	int fd = open(name, O_RDONLY);
+	struct stat stat;
+	uint8_t *bytes;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(fstat(fd, &stat), 0);
+	*size = (size_t)stat.st_size;
+	bytes = malloc(*size + 1);
+	ck_assert_int_eq(read(fd, bytes, *size), (ssize_t)*size);
+	close(fd);
+	return bytes;
+}
+
+static void tell(struct scribe *scribe, uint64_t n)
+{
+	uint8_t bytes[256];
+	struct tap tap;
+
+	make_record(n, &tap, bytes);
+	while (scribe_tap(scribe, &tap, bytes) != 0)
+		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+}
+
+static void check_file(const char *name, uint64_t count)
+{
+	size_t size;
+	uint8_t *bytes = slurp(name, &size);
+	bool is_cut;
+	int end;
+
+	ck_assert_uint_eq(read_all(bytes, size, &end, &is_cut), count);
+	ck_assert_int_eq(end, 0);
+	ck_assert(!is_cut);
+	free(bytes);
+}
+
+START_TEST(everything_that_was_told_is_written_in_order)
+{
+	struct scribe_config config = {.journal = some_path(), .ring_bytes = RING, .cpu = -1};
+	static struct scribe scribe;
+
+	ck_assert_int_eq(scribe_start(&scribe, &config), 0);
+	for (uint64_t n = 0; n < 50000; n++)
+		tell(&scribe, n);
+	ck_assert_int_eq(scribe_stop(&scribe), 0);
+	ck_assert_uint_eq(scribe.full_count, 0);
+	check_file(config.journal, 50000);
+	unlink(config.journal);
+}
+END_TEST
+
+START_TEST(a_file_that_cannot_be_is_refused_with_its_reason)
+{
+	struct scribe_config config = {.journal = "/no/such/folder/journal", .ring_bytes = RING,
+		.cpu = -1};
+	static struct scribe scribe;
+
+	ck_assert_int_eq(scribe_start(&scribe, &config), -ENOENT);
+	config.journal = some_path();
+	config.pcap = "/no/such/folder/pcap";
+	ck_assert_int_eq(scribe_start(&scribe, &config), -ENOENT);
+	config.pcap = NULL;
+	config.ring_bytes = RING - 1;
+	ck_assert_int_eq(scribe_start(&scribe, &config), -EINVAL);
+	unlink(config.journal);
+}
+END_TEST
+
+/* A disk with so many bytes left; it writes what fits, as disks do. */
+static int64_t disk_left;
+
+static ssize_t write_to_small_disk(int fd, const void *bytes, size_t size)
+{
+	int64_t left = apus_load_acquire(&disk_left);
+
+	if (left <= 0) {
+		errno = ENOSPC;
+		return -1;
+	}
+	size = (int64_t)size < left ? size : (size_t)left;
+	apus_store_release(&disk_left, left - (int64_t)size);
+	return write(fd, bytes, size);
+}
+
+/* Until the scribe does not take any more. */
+static uint64_t fill(struct scribe *scribe, uint64_t n)
+{
+	while (!scribe_is_short(scribe))
+		tell(scribe, n++);
+	return n;
+}
+
+static void await_full(struct scribe *scribe)
+{
+	for (int n = 0; n < 10000 && !apus_load_acquire(&scribe->is_full); n++)
+		nanosleep(&(struct timespec){.tv_nsec = APUS_MSEC}, NULL);
+	ck_assert(apus_load_acquire(&scribe->is_full));
+}
+
+START_TEST(a_full_disk_is_an_alarm_and_back_pressure_and_not_a_loss)
+{
+	struct scribe_config config = {.journal = some_path(), .ring_bytes = RING, .cpu = -1,
+		.patience_ns = 20 * APUS_SEC, .write = write_to_small_disk};
+	static struct scribe scribe;
+	uint64_t n = 0;
+
+	apus_store_release(&disk_left, 100000);
+	ck_assert_int_eq(scribe_start(&scribe, &config), 0);
+	while (!apus_load_acquire(&scribe.is_full)) {
+		/* The scribe has to see the full disk: told with breaks, it flushes. */
+		for (int some = 0; some < 100 && !scribe_is_short(&scribe); some++)
+			tell(&scribe, n++);
+		nanosleep(&(struct timespec){.tv_nsec = APUS_MSEC}, NULL);
+	}
+	/* What it holds is bounded: its buffer and the ring. */
+	n = fill(&scribe, n);
+	await_full(&scribe);
+	n = fill(&scribe, n);
+	ck_assert(scribe_is_short(&scribe));
+	ck_assert_uint_gt(scribe_room(&scribe), 0);
+	ck_assert_uint_ge(scribe.full_count, 1);
+	apus_store_release(&disk_left, INT64_C(1) << 40);
+	ck_assert_int_eq(scribe_stop(&scribe), 0);
+	check_file(config.journal, n);
+	unlink(config.journal);
+}
+END_TEST
+
+START_TEST(a_disk_that_stays_full_is_an_error_in_the_end)
+{
+	struct scribe_config config = {.journal = some_path(), .ring_bytes = RING, .cpu = -1,
+		.patience_ns = 50 * APUS_MSEC, .write = write_to_small_disk};
+	static struct scribe scribe;
+	size_t size;
+	uint8_t *bytes;
+	bool is_cut;
+	int end;
+
+	apus_store_release(&disk_left, 5000);
+	ck_assert_int_eq(scribe_start(&scribe, &config), 0);
+	for (uint64_t n = 0; n < 1000; n++)
+		tell(&scribe, n);
+	await_full(&scribe);
+	ck_assert_int_eq(scribe_stop(&scribe), -ENOSPC);
+	bytes = slurp(config.journal, &size);
+	ck_assert_uint_eq(size, 5000);
+	ck_assert_uint_gt(read_all(bytes, size, &end, &is_cut), 10);
+	ck_assert_int_eq(end, 0);
+	free(bytes);
+	unlink(config.journal);
+}
+END_TEST
+
+/* ---- kill -9 -------------------------------------------------------------------------------------- */
+
+static void write_until_killed(const char *name)
+{
+	struct scribe_config config = {.journal = name, .ring_bytes = RING, .cpu = -1};
+	static struct scribe scribe;
+
+	if (scribe_start(&scribe, &config) != 0)
+		_exit(1);
+	for (uint64_t n = 0;; n++)
+		tell(&scribe, n);
+}
+
+START_TEST(after_kill_9_it_is_readable_to_the_last_whole_record)
+{
+	struct test_random random = test_random_init(test_seed());
+	const char *name = some_path();
+
+	for (int round = 0; round < 10; round++) {
+		pid_t child = fork();
+		uint8_t *bytes;
+		struct stat stat = {.st_size = 0};
+		size_t size;
+		bool is_cut;
+		int end;
+
+		if (child == 0)
+			write_until_killed(name);
+		while (stat.st_size == 0) /* until it has begun; the timeout of the test bounds it */
+			if (lstat(name, &stat) != 0)
+				stat.st_size = 0;
+		nanosleep(&(struct timespec){.tv_nsec = (long)test_random_below(&random, 20000000)},
+			NULL);
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		bytes = slurp(name, &size);
+		ck_assert_uint_gt(read_all(bytes, size, &end, &is_cut), 0);
+		ck_assert_int_eq(end, 0);
+		free(bytes);
+		unlink(name);
+	}
+}
+END_TEST
+
+TEST_MAIN("ttt_journal",
+	the_checksum_is_the_published_one,
+	a_journal_cut_at_any_byte_is_read_to_the_last_whole_record,
+	a_byte_that_changed_is_found_and_what_was_before_it_is_read,
+	everything_that_was_told_is_written_in_order,
+	a_file_that_cannot_be_is_refused_with_its_reason,
+	a_full_disk_is_an_alarm_and_back_pressure_and_not_a_loss,
+	a_disk_that_stays_full_is_an_error_in_the_end,
+	after_kill_9_it_is_readable_to_the_last_whole_record)
