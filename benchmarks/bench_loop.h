@@ -14,6 +14,9 @@ void loop_config(struct apus_config *config);
 /* NULL after a bench_fail with the reason. */
 struct apus_loop *loop_open(struct bench *b, struct apus_config *config);
 
+/* NULL after a bench_skip: a backend that this machine may not have. */
+struct apus_loop *loop_open_if(struct bench *b, struct apus_config *config);
+
 /* Runs what is left for a second at most; what still is there then is a failure. */
 void loop_close(struct bench *b, struct apus_loop *loop);
 

@@ -2,7 +2,7 @@
  * Question   what does the loop add to a message, and what does an idle connection cost?
  * Unit       echo: ns a round trip of 64 bytes over loopback, client and server on one
  *            loop.  hot: awaited sockets are read every turn; epoll: through the kernel's
- *            poll, each turn.
+ *            poll, each turn; uring: received by io_uring.
  *            idle_connections: ns a turn with its poll, one connection awaited and 0,
  *            1000 or 10,000 more of the same.
  * Rival      rivals/limit_net.c: the same system calls, made by hand.
@@ -11,19 +11,41 @@
  */
 #include "bench_idle.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 BENCH_ROW(tcp_echo_hot, .name = "net/tcp_echo/hot", .unit = "ns", .batch = 1, .target = 1.06);
 BENCH_ROW(tcp_echo_epoll, .name = "net/tcp_echo/epoll", .unit = "ns", .batch = 1,
 	.target = 1.02);
+BENCH_ROW(tcp_echo_uring, .name = "net/tcp_echo/uring", .unit = "ns", .batch = 1,
+	.target = 1.04);
 BENCH_ROW(udp_echo_hot, .name = "net/udp_echo/hot", .unit = "ns", .batch = 1, .target = 1.08);
 BENCH_ROW(udp_echo_epoll, .name = "net/udp_echo/epoll", .unit = "ns", .batch = 1);
+BENCH_ROW(udp_echo_uring, .name = "net/udp_echo/uring", .unit = "ns", .batch = 1);
 BENCH_ROW(idle_connections_0, .name = "net/idle_connections/0", .unit = "ns", .batch = 100);
 BENCH_ROW(idle_connections_1k, .name = "net/idle_connections/1k", .unit = "ns", .batch = 100,
 	.target = 1.1);
 BENCH_ROW(idle_connections_10k, .name = "net/idle_connections/10k", .unit = "ns",
 	.batch = 100, .target = 1.1);
+
+enum { OVER_HOT, OVER_EPOLL, OVER_URING };
+
+/* Each row names its backend: it is the question. */
+static struct apus_loop *echo_open(struct bench *b)
+{
+	struct apus_config config;
+
+	loop_config(&config);
+	config.backend = b->arg == OVER_URING ? APUS_IO_URING : APUS_IO_EPOLL;
+	return loop_open_if(b, &config);
+}
+
+/* The loop's own, so that io_uring may receive for it; the pair keeps its descriptor. */
+static int own(int fd)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
 
 /* ---- TCP echo --------------------------------------------------------------- */
 
@@ -65,7 +87,7 @@ APUS_TASK(tcp_client, struct tcp_end)
 
 static int tcp_adopt(struct apus_loop *loop, int fd, bool hot, struct apus_tcp *out)
 {
-	int err = apus_tcp_adopt(loop, fd, APUS_BORROWED, out);
+	int err = apus_tcp_adopt(loop, own(fd), APUS_OWNED, out);
 
 	return err != 0 ? err : apus_tcp_set_hot(loop, *out, hot);
 }
@@ -73,7 +95,7 @@ static int tcp_adopt(struct apus_loop *loop, int fd, bool hot, struct apus_tcp *
 static void tcp_echo_on(struct bench *b, struct apus_loop *loop, const struct sockets *pair)
 {
 	struct tcp_end server = { .b = b }, client = { .b = b };
-	bool hot = b->arg == 0;
+	bool hot = b->arg == OVER_HOT;
 
 	if (loop_refused(b, "adopt", tcp_adopt(loop, pair->ours[0], hot, &server.stream)) ||
 	    loop_refused(b, "adopt", tcp_adopt(loop, pair->theirs[0], hot, &client.stream)) ||
@@ -87,12 +109,9 @@ static void tcp_echo_on(struct bench *b, struct apus_loop *loop, const struct so
 
 static void tcp_echo(struct bench *b)
 {
-	struct apus_config config;
-	struct apus_loop *loop;
+	struct apus_loop *loop = echo_open(b);
 	struct sockets pair;
 
-	loop_config(&config);
-	loop = loop_open(b, &config);
 	if (loop == NULL)
 		return;
 	if (sockets_open(b, &pair, 1) == 0)
@@ -101,9 +120,11 @@ static void tcp_echo(struct bench *b)
 	sockets_close(&pair);
 }
 BENCH_ENTRANT(tcp_echo_hot_apus, .row = "net/tcp_echo/hot", .who = "apus", .run = tcp_echo,
-	.arg = 0);
+	.arg = OVER_HOT);
 BENCH_ENTRANT(tcp_echo_epoll_apus, .row = "net/tcp_echo/epoll", .who = "apus",
-	.run = tcp_echo, .arg = 1);
+	.run = tcp_echo, .arg = OVER_EPOLL);
+BENCH_ENTRANT(tcp_echo_uring_apus, .row = "net/tcp_echo/uring", .who = "apus",
+	.run = tcp_echo, .arg = OVER_URING);
 
 /* ---- UDP echo --------------------------------------------------------------- */
 
@@ -144,7 +165,7 @@ APUS_TASK(udp_client, struct udp_end)
 
 static int udp_adopt(struct apus_loop *loop, int fd, bool hot, struct apus_udp *out)
 {
-	int err = apus_udp_adopt(loop, fd, APUS_BORROWED, out);
+	int err = apus_udp_adopt(loop, own(fd), APUS_OWNED, out);
 
 	return err != 0 ? err : apus_udp_set_hot(loop, *out, hot);
 }
@@ -152,7 +173,7 @@ static int udp_adopt(struct apus_loop *loop, int fd, bool hot, struct apus_udp *
 static void udp_echo_on(struct bench *b, struct apus_loop *loop, const int pair[2])
 {
 	struct udp_end server = { .b = b }, client = { .b = b };
-	bool hot = b->arg == 0;
+	bool hot = b->arg == OVER_HOT;
 
 	if (loop_refused(b, "adopt", udp_adopt(loop, pair[1], hot, &server.socket)) ||
 	    loop_refused(b, "adopt", udp_adopt(loop, pair[0], hot, &client.socket)) ||
@@ -166,12 +187,9 @@ static void udp_echo_on(struct bench *b, struct apus_loop *loop, const int pair[
 
 static void udp_echo(struct bench *b)
 {
-	struct apus_config config;
-	struct apus_loop *loop;
+	struct apus_loop *loop = echo_open(b);
 	int pair[2];
 
-	loop_config(&config);
-	loop = loop_open(b, &config);
 	if (loop == NULL)
 		return;
 	if (udp_pair_open(b, pair) == 0)
@@ -181,9 +199,11 @@ static void udp_echo(struct bench *b)
 	close(pair[1]);
 }
 BENCH_ENTRANT(udp_echo_hot_apus, .row = "net/udp_echo/hot", .who = "apus", .run = udp_echo,
-	.arg = 0);
+	.arg = OVER_HOT);
 BENCH_ENTRANT(udp_echo_epoll_apus, .row = "net/udp_echo/epoll", .who = "apus",
-	.run = udp_echo, .arg = 1);
+	.run = udp_echo, .arg = OVER_EPOLL);
+BENCH_ENTRANT(udp_echo_uring_apus, .row = "net/udp_echo/uring", .who = "apus",
+	.run = udp_echo, .arg = OVER_URING);
 
 /* ---- idle connections ------------------------------------------------------- */
 

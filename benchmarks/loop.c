@@ -26,6 +26,17 @@ struct apus_loop *loop_open(struct bench *b, struct apus_config *config)
 	return NULL;
 }
 
+struct apus_loop *loop_open_if(struct bench *b, struct apus_config *config)
+{
+	struct apus_loop *loop;
+	int err = apus_open(&loop, config);
+
+	if (err == 0)
+		return loop;
+	bench_skip(b, "%s", config->reason);
+	return NULL;
+}
+
 void loop_close(struct bench *b, struct apus_loop *loop)
 {
 	struct apus_drain_report report;

@@ -21,6 +21,8 @@ static void idle_turn(struct bench *b)
 	(void)now;
 }
 BENCH_ENTRANT(idle_turn_limit, .row = "loop/idle_turn", .who = "limit", .run = idle_turn);
+BENCH_ENTRANT(idle_turn_uring_limit, .row = "loop/idle_turn_uring", .who = "limit",
+	.run = idle_turn);
 
 static int watch(int epoll, const struct sockets *idle)
 {

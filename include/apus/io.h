@@ -71,10 +71,16 @@ enum apus_io_kind {
 	APUS_IO_NONE /* no descriptors */
 };
 
+enum apus_uring_preset {
+	APUS_URING_LATENCY,   /* completions come whenever the thread leaves the kernel */
+	APUS_URING_THROUGHPUT /* ... when the loop asks, all at once; longer queues */
+};
+
 /* The io_uring backend; zero is the default everywhere. */
 struct apus_uring_config {
-	uint32_t entries;     /* requests that one submission takes; 0: 256 */
-	uint32_t completions; /* that wait to be reaped, and are queued past it; 0: 1024 or more */
+	enum apus_uring_preset preset;
+	uint32_t entries;     /* requests that one submission takes; 0: 256 or 1024, by preset */
+	uint32_t completions; /* that wait in memory, the kernel keeps more; 0: 1024 or 8192 */
 };
 
 /* Part of the loop's configuration; zero is the default everywhere. */

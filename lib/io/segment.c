@@ -31,7 +31,12 @@ static unsigned char *memory_open(const struct apus_io_config *config, size_t by
 
 static size_t all_bytes(const struct apusi_segments *segments)
 {
-	return (size_t)segments->count * segments->segment_bytes;
+	return segments->count * segments->stride;
+}
+
+static size_t stride_of(size_t bytes)
+{
+	return ((bytes + APUS_CACHE_LINE - 1) / APUS_CACHE_LINE + 1) * APUS_CACHE_LINE;
 }
 
 int apusi_segments_open(struct apus_io *io)
@@ -43,6 +48,7 @@ int apusi_segments_open(struct apus_io *io)
 	segments->segment_bytes = io->config.segment_bytes;
 	if (segments->segment_bytes == 0)
 		segments->segment_bytes = SEGMENT_BYTES_DEFAULT;
+	segments->stride = stride_of(segments->segment_bytes);
 	segments->reserve = segments->count / RESERVE_SHARE + 1;
 	segments->all = calloc(segments->count, sizeof *segments->all);
 	segments->memory = memory_open(&io->config, all_bytes(segments));

@@ -25,9 +25,10 @@ struct apusi_segments {
 	unsigned char *memory;
 	struct apusi_segment *all;
 	uint32_t segment_bytes, count;
-	uint32_t free_head; /* index + 1 */
+	size_t stride; /* off the powers of two, so that they do not share lines of the cache */
+	uint32_t free_head; /* index + 1; the last one freed is the next one claimed */
 	uint32_t free_count;
-	uint32_t reserve; /* so many stay free, the others are the backend's to lend */
+	uint32_t reserve; /* so many stay free: the others are the backend's to lend */
 };
 
 struct apus_io;
@@ -47,7 +48,7 @@ uint32_t apusi_segment_hand_out(struct apusi_segments *segments, uint32_t index,
 
 static inline unsigned char *apusi_segment_at(const struct apusi_segments *segments, uint32_t index)
 {
-	return segments->memory + (size_t)index * segments->segment_bytes;
+	return segments->memory + index * segments->stride;
 }
 
 #endif

@@ -78,7 +78,7 @@ _Static_assert(sizeof(struct apusi_uring_slot) <= sizeof(void *), "it is kept in
 struct apusi_uring {
 	struct io_uring ring;
 	struct io_uring_buf_ring *lent; /* segments that the kernel has; NULL: it takes none */
-	uint32_t lent_mask, lent_count;
+	uint32_t lent_mask, lent_count, lent_max; /* max 0: without a ring of them */
 	uint32_t held_max;  /* segments that one slot holds, about */
 	uint32_t in_flight; /* requests that the kernel has yet to end */
 	bool wakes;         /* one of them is for the wake descriptor */

@@ -4,21 +4,33 @@
 
 #include "io/uring.h"
 
-enum { ENTRIES_DEFAULT = 256, COMPLETIONS_MIN = 1024, INDEX_BITS = 32 - APUSI_URING_KIND_BITS };
+enum { INDEX_BITS = 32 - APUSI_URING_KIND_BITS };
+
+/* By preset. */
+static const uint32_t entries_default[] = { 256, 1024 }, completions_default[] = { 1024, 8192 };
 
 #define CLOSE_WAIT_NS APUS_SEC
 
 /* ---- what a kernel can do --------------------------------------------------------- */
 
 /*
- * The ways to run a ring, best first; a kernel that does not know a flag says EINVAL.  Before
- * Linux 6.1 completions are worked off whenever the thread enters the kernel, before 5.19
- * by an interrupt.
+ * The ways to run a ring, best first; a kernel that does not know a flag says EINVAL.
+ *
+ * COOP: completions are worked off whenever the thread leaves the kernel, for whatever
+ * reason, which brings some without asking.  DEFER: only when the ring is entered, all at
+ * once.  Without either (before Linux 5.19) by an interrupt.
  */
-static const unsigned setups[] = {
-	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-	IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-	0,
+enum { SETUPS = 3 };
+
+static const unsigned setups[][SETUPS] = {
+	[APUS_URING_LATENCY] = {
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+	},
+	[APUS_URING_THROUGHPUT] = {
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+	},
 };
 
 /* EXT_ARG parks for nanoseconds, NODROP keeps what does not fit the completion queue. */
@@ -44,12 +56,16 @@ static int queue_init(struct apus_io *io, unsigned flags)
 {
 	const struct apus_uring_config *config = &io->config.uring;
 	struct io_uring_params params = { 0 };
-	unsigned entries = config->entries != 0 ? config->entries : ENTRIES_DEFAULT;
+	unsigned entries = config->entries;
 
+	if (entries == 0)
+		entries = entries_default[config->preset];
 	params.flags = flags | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE;
 	params.cq_entries = config->completions;
 	if (params.cq_entries == 0)
-		params.cq_entries = entries > COMPLETIONS_MIN / 4 ? 4 * entries : COMPLETIONS_MIN;
+		params.cq_entries = completions_default[config->preset];
+	if (params.cq_entries < entries)
+		params.cq_entries = entries;
 	return io_uring_queue_init_params(entries, &apusi_uring_of(io)->ring, &params);
 }
 
@@ -58,8 +74,8 @@ static int ring_init(struct apus_io *io, char *reason, size_t reason_bytes)
 	size_t i;
 	int err = -EINVAL;
 
-	for (i = 0; i < sizeof setups / sizeof *setups && err == -EINVAL; i++)
-		err = queue_init(io, setups[i]);
+	for (i = 0; i < SETUPS && err == -EINVAL; i++)
+		err = queue_init(io, setups[io->config.uring.preset][i]);
 	if (err)
 		snprintf(reason, reason_bytes, "io_uring_setup: %s", setup_reason(err));
 	return err;
@@ -84,6 +100,8 @@ static int check_config(const struct apus_io *io, char *reason, size_t reason_by
 		why = "config.socket_count is over 2^29, more than a completion can name";
 	else if (config->completions != 0 && config->completions < config->entries)
 		why = "config.uring.completions is less than config.uring.entries";
+	else if ((unsigned)config->preset > APUS_URING_THROUGHPUT)
+		why = "config.uring.preset is neither latency nor throughput";
 	if (why == NULL)
 		return 0;
 	snprintf(reason, reason_bytes, "%s", why);

@@ -18,15 +18,19 @@
  * else comes stays with the kernel, and with the sender.
  */
 
-enum { GROUP = 0, HELD_SHARE = 8, HELD_MIN = 2 };
+enum { GROUP = 0, HELD_SHARE = 8, HELD_MIN = 2, LENT_SHARE = 4 };
 
 /* ---- segments that the kernel has ---------------------------------------------------- */
 
+/*
+ * The kernel takes them in the order in which it was given them, so what it has at once is
+ * what the cache has to hold: a part of them all, filled up as it takes them.
+ */
 bool apusi_uring_lend(struct apus_io *io, uint32_t index)
 {
 	struct apusi_uring *uring = apusi_uring_of(io);
 
-	if (apus_unlikely(uring->lent == NULL))
+	if (apus_unlikely(uring->lent_count >= uring->lent_max))
 		return false;
 	io_uring_buf_ring_add(uring->lent, apusi_segment_at(&io->segments, index),
 		io->segments.segment_bytes, (unsigned short)index, (int)uring->lent_mask, 0);
@@ -60,11 +64,13 @@ static int ring_register(struct apusi_uring *uring)
 	return io_uring_register_buf_ring(&uring->ring, &reg, 0);
 }
 
-/* All but what stays in reserve for those who read directly. */
-static void lend_all(struct apus_io *io)
+/* What is in reserve is for those who read directly. */
+static inline void fill_up(struct apus_io *io)
 {
-	io_uring_buf_ring_init(apusi_uring_of(io)->lent);
-	while (io->segments.free_count > io->segments.reserve)
+	const struct apusi_uring *uring = apusi_uring_of(io);
+
+	while (uring->lent_count < uring->lent_max &&
+	       io->segments.free_count > io->segments.reserve)
 		(void)apusi_uring_lend(io, (uint32_t)apusi_segment_claim(&io->segments));
 }
 
@@ -88,7 +94,9 @@ void apusi_uring_receive_open(struct apus_io *io)
 	uring->held_max = io->segments.count / HELD_SHARE;
 	if (uring->held_max < HELD_MIN)
 		uring->held_max = HELD_MIN;
-	lend_all(io);
+	uring->lent_max = io->segments.count / LENT_SHARE + 1;
+	io_uring_buf_ring_init(uring->lent);
+	fill_up(io);
 }
 
 /* After the ring: until then the kernel may write here. */
@@ -203,8 +211,10 @@ void apusi_uring_received(struct apus_io *io, const struct io_uring_cqe *cqe)
 
 	if ((cqe->flags & IORING_CQE_F_MORE) == 0)
 		uring->in_flight--;
-	if (has_segment)
+	if (has_segment) {
 		uring->lent_count--;
+		fill_up(io);
+	}
 	if (apus_likely(slot != NULL))
 		received(io, slot, cqe);
 	else

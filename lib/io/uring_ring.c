@@ -69,17 +69,24 @@ static inline void dispatch(struct apus_io *io, const struct io_uring_cqe *cqe)
  * An entry is given back before it is acted upon: what is done about it may look at the
  * queue itself.
  */
+static inline bool take_one(struct io_uring_cq *cq, struct io_uring_cqe *out)
+{
+	unsigned head = *cq->khead; /* ours */
+
+	if (head == io_uring_smp_load_acquire(cq->ktail))
+		return false;
+	*out = cq->cqes[head & cq->ring_mask];
+	io_uring_smp_store_release(cq->khead, head + 1);
+	return true;
+}
+
 static uint32_t take(struct apus_io *io, uint32_t budget)
 {
-	struct io_uring *ring = &apusi_uring_of(io)->ring;
-	struct io_uring_cqe *next, cqe;
+	struct io_uring_cq *cq = &apusi_uring_of(io)->ring.cq;
+	struct io_uring_cqe cqe;
 	uint32_t count = 0;
 
-	while (count < budget && io_uring_cq_ready(ring) != 0) {
-		if (io_uring_peek_cqe(ring, &next) != 0)
-			break;
-		cqe = *next;
-		io_uring_cqe_seen(ring, next);
+	while (count < budget && take_one(cq, &cqe)) {
 		dispatch(io, &cqe);
 		count++;
 	}
