@@ -2,6 +2,7 @@
 #include "engine.h"
 
 #include "alloc_count.h"
+#include "bound.h"
 #include "report.h"
 #include "stop.h"
 
@@ -122,6 +123,73 @@ APUS_TASK(progress, struct progress)
 	APUS_END(0);
 }
 
+/* ---- what can be seen of it ------------------------------------------------------------------------- */
+
+/* The largest positions, by insertion: there are few places, and few symbols that get into one. */
+static void find_positions(struct sight *sight, const struct gateway *gateway)
+{
+	for (uint32_t locate = 1; locate <= gateway->config.symbol_count; locate++) {
+		int64_t shares = gateway->positions[locate];
+		int at = WATCH_POSITIONS;
+
+		while (at > 0 && llabs(shares) > llabs(sight->positions[at - 1].shares)) {
+			if (at < WATCH_POSITIONS)
+				sight->positions[at] = sight->positions[at - 1];
+			at--;
+		}
+		if (at == WATCH_POSITIONS)
+			continue;
+		memcpy(sight->positions[at].stock, gateway->stocks[locate], 8);
+		sight->positions[at].shares = shares;
+	}
+}
+
+static void look(struct apus_cx *cx, struct sight *sight)
+{
+	const struct engine *engine = apus_get(cx->world, engine);
+	const struct desk *desk = apus_get(cx->world, desk);
+	const struct feed *feed = &desk->feed;
+
+	*sight = (struct sight){
+		.now_ns = cx->now_ns, .packets = feed->counts.packets,
+		.messages = feed->counts.messages, .gaps = feed->counts.gaps,
+		.refused = feed_refused_count(feed->counts.verdicts),
+		.requests = feed->counts.requests, .lost = feed->counts.lost,
+		.missing_now = feed->high - feed->next, .open_orders = desk->gateway.open_count,
+		.breaks = desk->gateway.breaks, .orders = desk->gateway.counts,
+		.held_packets = engine->shared->engine.held_packets,
+		.p50_ns = apus_histogram_percentile(engine->latency, 50),
+		.p90_ns = apus_histogram_percentile(engine->latency, 90),
+		.p99_ns = apus_histogram_percentile(engine->latency, 99),
+		.p999_ns = apus_histogram_percentile(engine->latency, 99.9),
+		.max_ns = apus_histogram_max(engine->latency),
+		.is_connected = desk->gateway.is_connected, .is_trading = desk->is_trading,
+		.is_disk_full = engine->scribe != NULL &&
+			apus_load_acquire(&engine->scribe->is_full) != 0,
+	};
+	find_positions(sight, &desk->gateway);
+}
+
+struct show {
+	struct apus_frame frame;
+	struct apus_interval interval;
+};
+
+APUS_TASK(show, struct show)
+{
+	struct engine *engine = apus_get(cx->world, engine);
+	struct sight sight;
+
+	APUS_BEGIN(cx, self);
+	apus_interval_init(&self->interval, cx->now_ns, WATCH_INTERVAL_NS, APUS_MISSED_SKIP);
+	for (;;) {
+		APUS_WAIT(apus_tick(cx, &self->interval));
+		look(cx, &sight);
+		apus_latest_publish(&engine->shared->sights, sight);
+	}
+	APUS_END(0);
+}
+
 /* ---- the root ------------------------------------------------------------------------------------ */
 
 struct root {
@@ -176,6 +244,8 @@ static int start(struct apus_cx *cx, struct engine *engine, struct root *self)
 		err = engine_start_link(engine, &self->set);
 	if (!err)
 		err = engine_start_orders(&self->set);
+	if (!err && engine->options->has_watch)
+		err = apus_set_spawn(&self->set, show, NULL);
 	if (!err && (engine->options->has_progress || engine->options->has_reports))
 		err = apus_set_spawn(&self->set, progress, NULL);
 	return err;
@@ -335,6 +405,15 @@ static int run_written_down(const struct options *options, struct shared *shared
 	return err ? err : other;
 }
 
+/* On the engine's core, with packets and orders as large as the day's were on average. */
+static void measure_bound(struct side *side)
+{
+	uint64_t packet_bytes = side->packets > 0 ? side->feed_bytes / side->packets : 0;
+
+	if (packet_bytes > 0)
+		bound_measure(&side->bound, packet_bytes, GATEWAY_PACKET_MAX, 5000);
+}
+
 int engine_run(const struct options *options, struct shared *shared)
 {
 	struct engine *engine = calloc(1, sizeof(*engine));
@@ -347,6 +426,7 @@ int engine_run(const struct options *options, struct shared *shared)
 		err = desk_init(desk, &config);
 		if (!err)
 			err = run_written_down(options, shared, engine, desk);
+		measure_bound(&shared->engine);
 	}
 	shared->engine.status = err;
 	apus_store_release(&shared->engine.is_done, 1);

@@ -11,6 +11,7 @@
  *	expiry         cancels orders whose time is up
  *	writer         sends what the socket did not take at once (outbox.c)
  *	progress       a line a second (engine.c)
+ *	show           publishes what can be seen of it, for --watch
  *
  * The books, the desk and the engine are resources of the world: built before the loop,
  * found by every task, ended after it.

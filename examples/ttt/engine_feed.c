@@ -60,6 +60,7 @@ static void on_packet(struct apus_cx *cx, const struct packet *packet)
 	struct desk *desk = apus_get(cx->world, desk);
 	bool was_open = desk->is_market_open;
 
+	engine->shared->engine.feed_bytes += packet->size;
 	if (engine->scribe != NULL && !tap_packet(cx, engine, desk, packet))
 		return;
 	desk_packet(desk, (enum feed_line)packet->line, packet->bytes, packet->size, cx->now_ns);

@@ -11,6 +11,7 @@
 #include "replay.h"
 #include "report.h"
 #include "stop.h"
+#include "svg.h"
 #include "vandal.h"
 
 #include <sched.h>
@@ -80,7 +81,7 @@ static void complain(const char *who, int err)
 /* ---- two processes ------------------------------------------------------------------ */
 
 static volatile sig_atomic_t exchange_pid, engine_pid;
-static pid_t vandal_pid;
+static pid_t vandal_pid, viewer_pid;
 static struct shared *both_shared;
 
 /* Both finish in order then; the parent waits for them. */
@@ -227,6 +228,19 @@ static bool await_child(void)
 	return false;
 }
 
+/* It looks until the engine is done. */
+static pid_t start_viewer(const struct options *options, struct shared *shared)
+{
+	pid_t child = options->has_watch ? fork() : 0;
+
+	if (child == 0 && options->has_watch) {
+		leave_parent();
+		watch_run(&shared->sights, &shared->engine.is_done, stderr);
+		exit(0);
+	}
+	return child;
+}
+
 /* It has nothing to say in the end: it is killed. */
 static pid_t start_vandal(const struct options *options, struct shared *shared)
 {
@@ -281,6 +295,28 @@ static bool run_one(const struct options *options, struct shared *shared)
 	return err == 0;
 }
 
+/* Also of an engine that has never begun, or was killed. */
+static void await_viewer(struct shared *shared)
+{
+	apus_store_release(&shared->engine.is_done, 1);
+	if (viewer_pid > 0)
+		waitpid(viewer_pid, NULL, 0);
+}
+
+static void draw(const struct options *options, const struct shared *shared)
+{
+	const struct svg_curve curves[] = {
+		{"tick to trade", "#c02020", &shared->engine.latency},
+		{"bare receive and send", "#2060c0", &shared->engine.bound},
+		{"seen by the exchange", "#909090", &shared->exchange.latency},
+	};
+	int err = options->svg == NULL ? 0 : svg_write(options->svg, "tick_to_trade: latency by "
+		"percentile", curves, 3);
+
+	if (err)
+		complain(options->svg, err);
+}
+
 static bool judge(const struct options *options, const struct shared *shared)
 {
 	const struct side *exchange = &shared->exchange, *engine = &shared->engine;
@@ -309,18 +345,22 @@ int main(int argc, char **argv)
 		complain("shared memory", -errno);
 		return 1;
 	}
+	apus_latest_init_shared(&shared->sights);
 	err = open_day(&options, shared);
 	if (err) {
 		complain("memory for the day", err);
 		return 1;
 	}
 	choose_cpus(&options);
-	options.has_progress |= isatty(STDERR_FILENO) != 0;
+	options.has_progress |= isatty(STDERR_FILENO) != 0 && !options.has_watch;
+	viewer_pid = start_viewer(&options, shared);
 	good = options.mode == TTT_BOTH ? run_both(&options, shared) : run_one(&options, shared);
+	await_viewer(shared);
 	agree = judge(&options, shared) && good;
 	if (options.mode == TTT_REPLAY)
 		options.mode = TTT_ENGINE; /* it is an engine's report */
 	report_print(shared, &options, agree, stdout);
+	draw(&options, shared);
 	if (options.is_json)
 		report_json(shared, &options, agree, stdout);
 	return agree ? 0 : 1;

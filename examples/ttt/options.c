@@ -46,6 +46,8 @@ static const char help[] =
 	"      --orders ADDR:PORT with a subcommand (127.0.0.1:31002)\n"
 	"      --requests ADDR:PORT  with a subcommand (127.0.0.1:31003)\n"
 	"      --progress         a line every second, also where stderr is no terminal\n"
+	"      --watch            a live view of the engine, a few times a second, on stderr\n"
+	"      --svg FILE         the latency curves as a picture\n"
 	"      --every-second     the engine's whole report every second\n"
 	"      --json             one line of JSON, last on stdout\n"
 	"      --help\n";
@@ -54,7 +56,7 @@ enum {
 	OPT_SECONDS = 256, OPT_RATE, OPT_SEED, OPT_SYMBOLS, OPT_ORDER_RATE, OPT_DROP_EVERY,
 	OPT_SILENCE, OPT_FEED_SILENT, OPT_STOP_ENGINE, OPT_KILL_EXCHANGE, OPT_HANG_UP_EVERY, OPT_VANDAL, OPT_PCAP, OPT_JOURNAL, OPT_RING,
 	OPT_LINES, OPT_LINE_A, OPT_LINE_B, OPT_FEED_B, OPT_UNICAST, OPT_INTERFACE, OPT_BACKEND, OPT_CPU, OPT_EXCHANGE_CPU, OPT_ENGINE_CPU,
-	OPT_FEED, OPT_ORDERS, OPT_REQUESTS, OPT_PROGRESS, OPT_EVERY_SECOND, OPT_JSON, OPT_HELP,
+	OPT_FEED, OPT_ORDERS, OPT_REQUESTS, OPT_PROGRESS, OPT_WATCH, OPT_SVG, OPT_EVERY_SECOND, OPT_JSON, OPT_HELP,
 };
 
 static const struct option table[] = {
@@ -87,6 +89,8 @@ static const struct option table[] = {
 	{"orders", required_argument, NULL, OPT_ORDERS},
 	{"requests", required_argument, NULL, OPT_REQUESTS},
 	{"progress", no_argument, NULL, OPT_PROGRESS},
+	{"watch", no_argument, NULL, OPT_WATCH},
+	{"svg", required_argument, NULL, OPT_SVG},
 	{"every-second", no_argument, NULL, OPT_EVERY_SECOND},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -288,6 +292,12 @@ static int take(struct options *options, int name, char *text)
 		return read_address(text, &options->requests);
 	case OPT_PROGRESS:
 		options->has_progress = true;
+		return 0;
+	case OPT_WATCH:
+		options->has_watch = true;
+		return 0;
+	case OPT_SVG:
+		options->svg = text;
 		return 0;
 	case OPT_EVERY_SECOND:
 		options->has_reports = true;

@@ -38,6 +38,8 @@ struct options {
 	bool is_unicast;
 	bool is_json;
 	bool has_progress;        /* a line a second */
+	bool has_watch;           /* a live view, in a process of its own */
+	const char *svg;          /* file for the latency curves; NULL: none */
 	bool has_reports;         /* the engine's whole report a second */
 	enum apus_io_kind backend;
 	int exchange_cpu, engine_cpu; /* -1: not pinned */

@@ -215,6 +215,21 @@ static void print_feed(const struct shared *shared, const struct options *option
 		fprintf(out, "allocations are not counted under a sanitizer\n");
 }
 
+/* The engine beside what no engine on these sockets could beat. */
+static void print_bound(const struct side *engine, const struct options *options, FILE *out)
+{
+	const struct apus_histogram *bound = &engine->bound, *latency = &engine->latency;
+	int64_t least = apus_histogram_percentile(bound, 50);
+
+	if (options->mode == TTT_EXCHANGE || apus_histogram_count(bound) == 0 || least <= 0)
+		return;
+	fprintf(out, "\nbare receive and send, the same sizes on the same core, nothing between, ns\n"
+		"  p50 %" PRId64 "  p90 %" PRId64 "  p99 %" PRId64 "  max %" PRId64 ": tick to trade is "
+		"%.1f times its p50\n", least, apus_histogram_percentile(bound, 90),
+		apus_histogram_percentile(bound, 99), apus_histogram_max(bound),
+		(double)apus_histogram_percentile(latency, 50) / (double)least);
+}
+
 void report_print(const struct shared *shared, const struct options *options, bool agree,
 	FILE *out)
 {
@@ -227,6 +242,7 @@ void report_print(const struct shared *shared, const struct options *options, bo
 	if (options->mode != TTT_EXCHANGE)
 		print_latency(out, "tick to trade, ns: from before the receive that returned the "
 			"packet to the return of the send", &shared->engine.latency);
+	print_bound(&shared->engine, options, out);
 	if (options->mode != TTT_ENGINE)
 		print_latency(out, "seen by the exchange, ns: from the packet sent to the order "
 			"received", &shared->exchange.latency);
@@ -322,6 +338,7 @@ void report_json(const struct shared *shared, const struct options *options, boo
 		side->longest_turn_ns, exchange->longest_turn_ns);
 	json_latency(out, "tick_to_trade_ns", &engine->latency);
 	json_latency(out, "exchange_latency_ns", &exchange->latency);
+	json_latency(out, "bound_ns", &engine->bound);
 	fprintf(out, ",\"books_checksum\":\"%016" PRIx64 "\",\"agree\":%s}\n", side->books_checksum,
 		agree ? "true" : "false");
 }

@@ -12,6 +12,7 @@
 #include "counts.h"
 #include "day.h"
 #include "feed.h"
+#include "watch.h"
 
 #include <apus/base.h>
 #include <apus/histogram.h>
@@ -46,6 +47,8 @@ struct side {
 	int receive_buffer_bytes;
 	uint64_t throttled, timed_out, voided;
 	uint64_t breaks, never_entered, never_replaced, abandoned, repeated;
+	struct apus_histogram bound;  /* tick to trade without an engine, see bound.h */
+	uint64_t feed_bytes;
 	uint64_t records, disk_full;  /* written down; times that the disk was full */
 	uint64_t held_packets;        /* not looked at, because they could not be written down */
 	uint64_t unknown;             /* answers to no order of ours */
@@ -60,6 +63,7 @@ struct shared {
 	int64_t closes_ns;            /* the market; 0: it has not opened yet */
 	struct day_log *day;          /* NULL: the exchange could not be started again */
 	uint64_t vandalised;          /* what the vandal has sent */
+	struct sights sights;         /* of the engine, while it runs */
 	struct side exchange, engine;
 };
 
