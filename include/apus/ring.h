@@ -14,7 +14,9 @@
  *   Threads    claim: one thread or loop, with APUS_RING_MPSC any.  commit, abort: whoever
  *              has the claim.  read, release, pass, reap: one thread or loop.  close: any.
  *              init, attach, deinit: alone.
- *   Order      records come out in the order they were claimed.
+ *   Order      records come out in the order they were claimed.  Senders that wait for room,
+ *              tasks and threads alike, are served in the order they came; each process, and
+ *              each struct apus_ring, has a line of its own.
  *   Cost       claim: no locked instruction, with APUS_RING_MPSC a lock for the length of
  *              some ten stores; commit: one; read, release: none while no sender sleeps.
  *
@@ -34,6 +36,9 @@
  * handed out again until the claimant has answered (its commit or abort is -ESTALE) or, in
  * memory that processes share, its process is seen to be dead.  Until then the ring is smaller
  * by them, and apus_ring_held_bytes says by how much.
+ *
+ * A reader that has died is followed by another process' that attaches: it begins with what was
+ * not released, and calls apus_ring_reap once.
  *
  * Memory holds offsets and counts only, so processes may map it anywhere.  A process that
  * shares it attaches by itself, also after fork(); all are of one pid namespace.  A loop does
@@ -212,8 +217,9 @@ APUS_API bool apus_ring_is_stuck(const struct apus_ring *ring);
 APUS_API int apus_ring_pass(struct apus_ring *ring);
 
 /*
- * Takes back what was passed over and whose process has died since: the bytes that came back.
- * Cold: asks the system about each process.  What was answered comes back by itself.
+ * Takes back what was passed over and whose process has died since, or what a reader that has
+ * died was about to pass over: the bytes that came back.  Cold: asks the system about each
+ * process.  What was answered comes back by itself.
  */
 APUS_API uint64_t apus_ring_reap(struct apus_ring *ring);
 

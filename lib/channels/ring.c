@@ -108,6 +108,19 @@ static uint64_t hole_close(struct apus_ring *ring, struct apus_ring_hole *hole)
 	return size;
 }
 
+/*
+ * Nobody will answer: the claimant's process is dead, or the record was not passed over after
+ * all, because the reader before us died between the two.  The header is as it was: what a hole
+ * holds is not handed out.
+ */
+static bool hole_is_forlorn(struct apus_ring *ring, const struct apus_ring_hole *hole)
+{
+	uint64_t at = apus_load_relaxed(&hole->at);
+
+	return apus_load_acquire(&header_at(ring, at)->turn) != (at | PASSED) ||
+	       apusi_owner_is_dead(ring->memory, (uint32_t)hole->owner);
+}
+
 /* Those that were answered; with_dead: also those that nobody will answer. */
 static uint64_t holes_close(struct apus_ring *ring, bool with_dead)
 {
@@ -119,8 +132,7 @@ static uint64_t holes_close(struct apus_ring *ring, bool with_dead)
 		struct apus_ring_hole *hole = &memory->holes[i];
 		uint64_t word = apus_load_acquire(&hole->word);
 
-		if (word & HOLE_ANSWERED || (word != 0 && with_dead &&
-			    apusi_owner_is_dead(memory, (uint32_t)hole->owner)))
+		if (word & HOLE_ANSWERED || (word != 0 && with_dead && hole_is_forlorn(ring, hole)))
 			size += hole_close(ring, hole);
 	}
 	if (size != 0)
@@ -144,7 +156,7 @@ static uint64_t reach(const struct apus_ring *ring, uint64_t at, uint64_t *skip)
 		uint64_t word = apus_load_acquire(&ring->memory->holes[i].word);
 		uint64_t distance = hole_offset(word) - offset;
 
-		if (word != 0 && distance < best) {
+		if (hole_size(word) != 0 && distance < best) {
 			best = distance;
 			*skip = hole_size(word);
 		}
@@ -424,7 +436,8 @@ int apus_ring_try_read(struct apus_ring *ring, struct apus_record *record)
 	while (reader_sees(ring)) {
 		struct header *header = header_at(ring, ring->next);
 		uint64_t turn = apus_load_acquire(&header->turn); /* [B] */
-		uint64_t size = record_size(header->bytes), how = turn - ring->next;
+		uint32_t bytes = apus_load_relaxed(&header->bytes); /* once: others write here */
+		uint64_t size = record_size(bytes), how = turn - ring->next;
 
 		if (how == CLAIMED)
 			return -EAGAIN;
@@ -435,7 +448,7 @@ int apus_ring_try_read(struct apus_ring *ring, struct apus_record *record)
 			continue;
 		}
 		record->data = header + 1;
-		record->bytes = header->bytes;
+		record->bytes = bytes;
 		record->end = ring->last_end = ring->next += size;
 		return 0;
 	}
@@ -566,14 +579,16 @@ int apus_ring_pass(struct apus_ring *ring)
 	struct header *header = header_at(ring, ring->next);
 	uint64_t turn = ring->next | CLAIMED, size;
 	struct apus_ring_hole *hole;
+	uint32_t owner;
 
 	holes_close(ring, false);
 	if (!reader_sees(ring) || apus_load_acquire(&header->turn) != turn)
 		return -ENOENT;
-	size = record_size(header->bytes);
+	size = record_size(apus_load_relaxed(&header->bytes));
+	owner = apus_load_relaxed(&header->owner);
 	if (!size_is_sound(ring, size))
 		return -EBADMSG;
-	hole = hole_open(ring, ring->next, size, header->owner);
+	hole = hole_open(ring, ring->next, size, owner);
 	if (hole == NULL)
 		return -ENOBUFS;
 	/* [P] Who is answered -ESTALE finds the hole, and who comes by does not step into it. */
@@ -582,7 +597,7 @@ int apus_ring_pass(struct apus_ring *ring)
 		return -ENOENT;
 	}
 	apus_store_relaxed(&memory->passed_count, memory->passed_count + 1);
-	if ((ring->flags & APUS_RING_SHARED) && apusi_owner_is_dead(memory, header->owner))
+	if ((ring->flags & APUS_RING_SHARED) && apusi_owner_is_dead(memory, owner))
 		hole_close(ring, hole);
 	reader_skip(ring, size);
 	return 0;
@@ -595,14 +610,14 @@ uint64_t apus_ring_reap(struct apus_ring *ring)
 
 /* ---- beginning and ending ---------------------------------------------------- */
 
-static int ring_bind(struct apus_ring *ring, struct apus_ring_memory *memory)
+static int ring_bind(struct apus_ring *ring, struct apus_ring_memory *memory, uint64_t capacity)
 {
 	int64_t id = 1;
 
 	memset(ring, 0, sizeof *ring);
 	ring->memory = memory;
 	ring->data = (char *)(memory + 1);
-	ring->mask = memory->capacity - 1;
+	ring->mask = capacity - 1;
 	ring->flags = memory->flags;
 	ring->always = memory->flags & APUS_RING_SHARED ?
 		APUS_BELL_ALWAYS | APUS_BELL_RINGS | APUS_BELL_SHARED : apusi_bell_always();
@@ -633,7 +648,7 @@ int apus_ring_init_at(struct apus_ring *ring, void *memory_, uint64_t capacity, 
 	memory->capacity = capacity;
 	memory->flags = flags;
 	memory->head = memory->tail = first;
-	err = ring_bind(ring, memory);
+	err = ring_bind(ring, memory, capacity);
 	if (err)
 		return err;
 	memory->send_bell = memory->recv_bell = ring->always;
@@ -649,14 +664,16 @@ int apus_ring_init(struct apus_ring *ring, void *memory, uint64_t capacity, uint
 int apus_ring_attach(struct apus_ring *ring, void *memory_, size_t memory_bytes)
 {
 	struct apus_ring_memory *memory = memory_;
+	uint64_t capacity;
 
 	if (memory_bytes < sizeof *memory || (uintptr_t)memory % APUS_CACHE_LINE != 0)
 		return -EINVAL;
-	if (apus_load_acquire(&memory->magic) != MAGIC || !(memory->flags & APUS_RING_SHARED) ||
-	    !capacity_is_sound(memory->capacity) ||
-	    memory_bytes < APUS_RING_BYTES(memory->capacity))
+	if (apus_load_acquire(&memory->magic) != MAGIC || !(memory->flags & APUS_RING_SHARED))
 		return -EPROTO;
-	return ring_bind(ring, memory);
+	capacity = apus_load_relaxed(&memory->capacity); /* once, as above */
+	if (!capacity_is_sound(capacity) || memory_bytes < APUS_RING_BYTES(capacity))
+		return -EPROTO;
+	return ring_bind(ring, memory, capacity);
 }
 
 void apus_ring_close(struct apus_ring *ring)

@@ -358,6 +358,55 @@ START_TEST(giving_up_and_waiting_again_loses_nothing)
 }
 END_TEST
 
+/* ---- batches ------------------------------------------------------------------- */
+
+static void *send_batches(void *arg)
+{
+	struct race *race = arg;
+	uint64_t batch[3], next = 0;
+	int i;
+
+	while (next < race->count) {
+		/* Into an empty channel, so that all of it fits. */
+		if (CH(length)(&race->lane) != 0) {
+			sched_yield();
+			continue;
+		}
+		for (i = 0; i < 3; i++)
+			batch[i] = next++;
+		race->wrong += CH(try_send_many)(&race->lane, batch, 3) != 3;
+	}
+	CH(close)(&race->lane);
+	return NULL;
+}
+
+/* One publish: who sees the first of a batch sees all of it. */
+START_TEST(a_batch_is_seen_whole)
+{
+	static struct race race;
+	uint64_t batch[3], received = 0, torn = 0;
+	pthread_t thread;
+	int64_t got, i;
+
+	memset(&race, 0, sizeof race);
+	race.count = 3 * 10000;
+	ck_assert_int_eq(CH(init_at)(&race.lane, firsts[sizeof firsts / sizeof firsts[0] - 1]), 0);
+	pthread_create(&thread, NULL, send_batches, &race);
+	while ((got = CH(try_recv_many)(&race.lane, batch, 3)) != -EPIPE) {
+		if (got == -EAGAIN)
+			continue;
+		torn += got != 3;
+		for (i = 0; i < got; i++)
+			torn += batch[i] != received++;
+	}
+	pthread_join(thread, NULL);
+	ck_assert_uint_eq(race.wrong, 0);
+	ck_assert_uint_eq(torn, 0);
+	ck_assert_uint_eq(received, race.count);
+	ck_assert_int_eq(CH(deinit)(&race.lane), 0);
+}
+END_TEST
+
 TEST_UNUSED static TCase *race_case(const char *noun)
 {
 	TCase *all = test_case(noun);
@@ -367,5 +416,6 @@ TEST_UNUSED static TCase *race_case(const char *noun)
 	tcase_add_loop_test(all, nothing_is_lost_at_full_speed, 0, 5);
 	tcase_add_loop_test(all, closing_at_any_time_ends_both, 0, 9);
 	tcase_add_loop_test(all, giving_up_and_waiting_again_loses_nothing, 0, 2);
+	tcase_add_test(all, a_batch_is_seen_whole);
 	return all;
 }

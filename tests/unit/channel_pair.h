@@ -203,7 +203,8 @@ APUS_TASK(writer, struct writer)
 			CH(send)(cx, self->to, self->next++)));
 		if (self->err < 0) {
 			note("%s!%s ", self->name, self->err == -EPIPE ? "end" :
-				self->err == -EBUSY ? "busy" : "time");
+				self->err == -EBUSY ? "busy" :
+				self->err == -ENOBUFS ? "none" : "time");
 			return self->err;
 		}
 		note("%s. ", self->name);
@@ -428,6 +429,132 @@ START_TEST(without_a_poller_nothing_is_consumed)
 }
 END_TEST
 
+START_TEST(a_sender_without_a_poller_sends_nothing_and_evaluates_nothing)
+{
+	struct apus_config config;
+	struct apus_loop *loop;
+	static struct numbers a, b;
+	uint64_t message;
+
+	config_virtual(&config, _i);
+	config.waker_count = 1;
+	loop = loop_open_with(&config);
+	CH(init)(&a);
+	CH(init)(&b);
+	fill(&a);
+	fill(&b);
+	writer_start(loop, &a, "a", 100, 1, APUS_SEC);
+	writer_start(loop, &b, "b", 200, 1, APUS_SEC);
+	expect_notes("b!none ");
+	ck_assert_uint_eq(CH(length)(&b), 8);
+	CH(try_recv)(&b, &message);
+	ck_assert_int_eq(CH(try_send)(&b, 9), 0); /* nobody is in front */
+	CH(try_recv)(&a, &message);
+	turns(loop, 1);
+	expect_notes("a. ");
+	loop_close(loop);
+	ck_assert_int_eq(CH(deinit)(&a), 0);
+	ck_assert_int_eq(CH(deinit)(&b), 0);
+}
+END_TEST
+
+/* S5: what arrives for a waiter that is gone by the time it would be polled stays for the next. */
+START_TEST(a_message_for_a_receiver_that_is_aborted_goes_to_the_next)
+{
+	struct apus_loop *loop = loop_open(_i);
+	static struct numbers numbers;
+	struct apus_join first;
+
+	CH(init)(&numbers);
+	first = reader_start(loop, &numbers, "a", 1, APUS_SEC);
+	CH(try_send)(&numbers, 1);
+	ck_assert_int_eq(apus_abort(loop, first), 1);
+	ck_assert_uint_eq(CH(length)(&numbers), 1);
+	reader_start(loop, &numbers, "b", 1, APUS_SEC);
+	turns(loop, 1);
+	expect_notes("b1 ");
+	loop_close(loop);
+	ck_assert_int_eq(CH(deinit)(&numbers), 0);
+}
+END_TEST
+
+START_TEST(room_for_a_sender_that_is_aborted_goes_to_the_next)
+{
+	struct apus_loop *loop = loop_open(_i);
+	static struct numbers numbers;
+	struct apus_join first;
+	uint64_t message;
+
+	CH(init)(&numbers);
+	fill(&numbers);
+	first = writer_start(loop, &numbers, "a", 100, 1, APUS_SEC);
+	CH(try_recv)(&numbers, &message);
+	ck_assert_int_eq(apus_abort(loop, first), 1);
+	ck_assert_uint_eq(CH(length)(&numbers), 7);
+	writer_start(loop, &numbers, "b", 200, 1, APUS_SEC);
+	turns(loop, 1);
+	expect_notes("b. ");
+	ck_assert_uint_eq(CH(length)(&numbers), 8);
+	loop_close(loop);
+	ck_assert_int_eq(CH(deinit)(&numbers), 0);
+}
+END_TEST
+
+/* DESIGN, 5: in the same turn the value wins, and what loses has consumed nothing. */
+START_TEST(a_message_that_comes_in_the_turn_of_the_deadline_wins)
+{
+	struct apus_loop *loop = loop_open(_i);
+	static struct numbers numbers;
+	uint64_t message;
+
+	CH(init)(&numbers);
+	reader_start(loop, &numbers, "r", 1, APUS_MSEC);
+	CH(try_send)(&numbers, 5);
+	time_pass(loop, 2 * APUS_MSEC);
+	turns(loop, 1);
+	expect_notes("r5 ");
+	fill(&numbers);
+	writer_start(loop, &numbers, "w", 100, 1, APUS_MSEC);
+	CH(try_recv)(&numbers, &message);
+	time_pass(loop, 2 * APUS_MSEC);
+	turns(loop, 1);
+	expect_notes("w. ");
+	loop_close(loop);
+	ck_assert_int_eq(CH(deinit)(&numbers), 0);
+}
+END_TEST
+
+/*
+ * S5, promise 11: closed in any state, by whichever end, all that was sent comes out, and then
+ * the end; nothing more goes in.
+ */
+START_TEST(closed_with_any_number_of_messages_it_ends_behind_them)
+{
+	static const uint64_t firsts[] = FIRSTS;
+	static struct numbers numbers;
+	uint64_t message, sent, taken, got, i;
+	size_t f;
+
+	for (f = 0; f < sizeof firsts / sizeof firsts[0]; f++)
+		for (sent = 0; sent <= 8; sent++)
+			for (taken = 0; taken <= sent; taken++) {
+				CH(init_at)(&numbers, firsts[f]);
+				for (i = 0; i < sent; i++)
+					CH(try_send)(&numbers, i);
+				for (got = 0; got < taken; got++)
+					CH(try_recv)(&numbers, &message);
+				CH(close)(&numbers);
+				ck_assert_int_eq(CH(try_send)(&numbers, 99), -EPIPE);
+				while (CH(try_recv)(&numbers, &message) == 0)
+					ck_assert_uint_eq(message, got++);
+				ck_assert_uint_eq(got, sent);
+				ck_assert_int_eq(CH(try_recv)(&numbers, &message), -EPIPE);
+				ck_assert_int_eq(CH(wait_send)(&numbers, APUS_NEVER, 99), -EPIPE);
+				ck_assert_int_eq(CH(deinit)(&numbers), 0);
+			}
+}
+END_TEST
+
 struct chooser {
 	struct apus_frame frame;
 	struct numbers *a, *b;
@@ -576,6 +703,62 @@ START_TEST(a_sleeping_receiver_is_woken_by_a_message)
 }
 END_TEST
 
+static void *thread_send(void *arg)
+{
+	struct numbers *numbers = arg;
+
+	return (void *)(intptr_t)CH(wait_send)(numbers, APUS_NEVER, 42);
+}
+
+START_TEST(a_sleeping_sender_is_woken_by_room)
+{
+	static struct numbers numbers;
+	uint64_t message = 0;
+	pthread_t thread;
+	void *sent;
+	int i;
+
+	CH(init)(&numbers);
+	fill(&numbers);
+	pthread_create(&thread, NULL, thread_send, &numbers);
+	while (!is_asleep(&numbers.channel.ends.gate.send_bell))
+		sched_yield();
+	ck_assert_int_eq(CH(try_recv)(&numbers, &message), 0);
+	pthread_join(thread, &sent);
+	ck_assert_int_eq((intptr_t)sent, 0);
+	for (i = 0; i < 8; i++)
+		ck_assert_int_eq(CH(try_recv)(&numbers, &message), 0);
+	ck_assert_uint_eq(message, 42);
+	ck_assert_int_eq(CH(deinit)(&numbers), 0);
+}
+END_TEST
+
+/* S5: whichever end closes, a thread that sleeps at the other wakes. */
+START_TEST(closing_wakes_a_thread_that_sleeps_at_either_end)
+{
+	static struct numbers empty, full;
+	pthread_t receiver, sender;
+	void *got, *sent;
+
+	CH(init)(&empty);
+	CH(init)(&full);
+	fill(&full);
+	pthread_create(&receiver, NULL, thread_recv, &empty);
+	pthread_create(&sender, NULL, thread_send, &full);
+	while (!is_asleep(&empty.channel.ends.gate.recv_bell) ||
+	       !is_asleep(&full.channel.ends.gate.send_bell))
+		sched_yield();
+	CH(close)(&empty);
+	CH(close)(&full);
+	pthread_join(receiver, &got);
+	pthread_join(sender, &sent);
+	ck_assert_int_eq((intptr_t)got, -EPIPE);
+	ck_assert_int_eq((intptr_t)sent, -EPIPE);
+	ck_assert_int_eq(CH(deinit)(&empty), 0);
+	ck_assert_int_eq(CH(deinit)(&full), 0);
+}
+END_TEST
+
 /* Promise 3: deinit wakes with -EPIPE, and says when the memory may go. */
 START_TEST(deinit_wakes_a_sleeping_thread_and_says_that_it_has_not_left)
 {
@@ -693,7 +876,13 @@ END_TEST
 	deinit_wakes_the_tasks_of_this_loop_and_the_memory_may_go,                   \
 	without_a_poller_nothing_is_consumed, select_over_two_channels_loses_nothing, \
 	a_task_awaits_batches, waiting_in_a_thread_times_out,                        \
-	a_sleeping_receiver_is_woken_by_a_message,                                   \
+	a_sender_without_a_poller_sends_nothing_and_evaluates_nothing,               \
+	a_message_for_a_receiver_that_is_aborted_goes_to_the_next,                   \
+	room_for_a_sender_that_is_aborted_goes_to_the_next,                          \
+	a_message_that_comes_in_the_turn_of_the_deadline_wins,                       \
+	closed_with_any_number_of_messages_it_ends_behind_them,                      \
+	a_sleeping_receiver_is_woken_by_a_message, a_sleeping_sender_is_woken_by_room, \
+	closing_wakes_a_thread_that_sleeps_at_either_end,                            \
 	deinit_wakes_a_sleeping_thread_and_says_that_it_has_not_left,                \
 	deinit_says_that_another_loops_task_has_not_left,                            \
 	a_loop_that_parked_and_is_busy_again_needs_no_ringing

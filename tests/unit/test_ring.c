@@ -509,6 +509,146 @@ START_TEST(waiting_in_a_thread_times_out)
 }
 END_TEST
 
+struct claimer {
+	char byte;
+	int64_t timeout_ns;
+	int err;
+	pthread_t thread;
+};
+
+static void *claimer_run(void *arg)
+{
+	struct claimer *claimer = arg;
+	struct apus_claim claim;
+	int err = apus_ring_wait_claim(&ring, claimer->timeout_ns, 112, &claim);
+
+	if (err == 0) {
+		memset(claim.data, claimer->byte, 112);
+		err = apus_ring_commit(&ring, &claim);
+	}
+	apus_store_release(&claimer->err, err);
+	return NULL;
+}
+
+static unsigned line_count(void)
+{
+	struct apusi_place *place;
+	unsigned count = 0;
+
+	while (apus_exchange_full(&ring.line.lock, 1) != 0)
+		sched_yield();
+	for (place = ring.line.head; place != NULL; place = place->next)
+		count++;
+	apus_exchange_full(&ring.line.lock, 0);
+	return count;
+}
+
+static void claimer_start(struct claimer *claimer, char byte, int64_t timeout_ns)
+{
+	unsigned before = line_count();
+
+	*claimer = (struct claimer){ byte, timeout_ns, 1, 0 };
+	ck_assert_int_eq(pthread_create(&claimer->thread, NULL, claimer_run, claimer), 0);
+	/* It stands in the line, or has given up already. */
+	while (line_count() == before && apus_load_acquire(&claimer->err) == 1)
+		sched_yield();
+}
+
+/* Promise 11: tasks and threads alike. */
+START_TEST(threads_and_tasks_stand_in_one_line)
+{
+	struct apus_loop *loop = loop_open(0);
+	struct claimer one, two, late;
+	struct apus_record record;
+	char order[4] = "";
+	int i;
+
+	ring_make((uint32_t)_i);
+	for (i = 0; i < 8; i++)
+		ck_assert_int_eq(put(&ring, 'x', 112), 0);
+	claimer_start(&one, '1', APUS_NEVER);
+	giver_start(loop, "2", 112, APUS_NEVER);
+	claimer_start(&late, '-', APUS_MSEC);
+	claimer_start(&two, '3', APUS_NEVER);
+	pthread_join(late.thread, NULL);
+	ck_assert_int_eq(late.err, -ETIME);
+	for (i = 0; i < 8; i++)
+		ck_assert_int_eq(get(&ring, 'x'), 112);
+	for (i = 0; i < 3;) {
+		turns(loop, 1);
+		if (apus_ring_try_read(&ring, &record) == 0) {
+			order[i++] = *(const char *)record.data;
+			apus_ring_release(&ring, &record);
+		} else {
+			sched_yield();
+		}
+	}
+	ck_assert_str_eq(order, "123");
+	pthread_join(one.thread, NULL);
+	pthread_join(two.thread, NULL);
+	ck_assert_int_eq(one.err | two.err, 0);
+	ck_assert_uint_eq(line_count(), 0);
+	loop_close(loop);
+	ring_drop();
+}
+END_TEST
+
+/* S5: senders wait while it is closed, whoever closes it. */
+START_TEST(closing_wakes_the_whole_line)
+{
+	struct apus_loop *loop = loop_open(0);
+	struct claimer one, two;
+	int i;
+
+	ring_make((uint32_t)_i);
+	for (i = 0; i < 8; i++)
+		ck_assert_int_eq(put(&ring, 'x', 112), 0);
+	giver_start(loop, "a", 112, APUS_NEVER);
+	claimer_start(&one, '1', APUS_NEVER);
+	giver_start(loop, "b", 112, APUS_NEVER);
+	claimer_start(&two, '2', APUS_NEVER);
+	apus_ring_close(&ring);
+	pthread_join(one.thread, NULL);
+	pthread_join(two.thread, NULL);
+	ck_assert_int_eq(one.err, -EPIPE);
+	ck_assert_int_eq(two.err, -EPIPE);
+	turns(loop, 2);
+	ck_assert_ptr_nonnull(strstr(notes, "a!end "));
+	ck_assert_ptr_nonnull(strstr(notes, "b!end "));
+	for (i = 0; i < 8; i++)
+		ck_assert_int_eq(get(&ring, 'x'), 112);
+	ck_assert_int_eq(get(&ring, 'x'), -EPIPE);
+	loop_close(loop);
+	ring_drop();
+}
+END_TEST
+
+/* Exhaustion: no poller is left, and nothing was claimed or read. */
+START_TEST(without_a_poller_nothing_is_claimed)
+{
+	struct apus_config config;
+	struct apus_loop *loop;
+	int i;
+
+	config_virtual(&config, 0);
+	config.waker_count = 1;
+	loop = loop_open_with(&config);
+	ring_make((uint32_t)_i);
+	for (i = 0; i < 8; i++)
+		ck_assert_int_eq(put(&ring, 'x', 112), 0);
+	giver_start(loop, "a", 112, APUS_NEVER);
+	giver_start(loop, "b", 112, APUS_NEVER);
+	expect_notes("b!time ");
+	ck_assert_uint_eq(counters(loop).wait_refusals, 1);
+	ck_assert_uint_eq(line_count(), 1);
+	ck_assert_int_eq(get(&ring, 'x'), 112);
+	turns(loop, 1);
+	expect_notes("a ");
+	loop_close(loop);
+	ring_drop();
+}
+END_TEST
+
 static void *thread_read(void *arg)
 {
 	struct apus_record record = { NULL, 0, 0 };
@@ -722,6 +862,104 @@ START_TEST(the_places_of_dead_processes_are_given_to_others)
 }
 END_TEST
 
+/* A sender in each of several processes sleeps until there is room, on one word. */
+START_TEST(senders_of_several_processes_wait_for_room_and_none_is_left_asleep)
+{
+	enum { CHILDREN = 4, EACH = 400 };
+	struct apus_record record;
+	pid_t children[CHILDREN];
+	int64_t count = 0;
+	uint32_t i;
+
+	shared_make();
+	for (i = 0; i < CHILDREN; i++) {
+		children[i] = fork();
+		if (children[i] == 0) {
+			struct apus_ring own;
+			struct apus_claim claim;
+			int n;
+
+			child_attach(&own);
+			for (n = 0; n < EACH; n++) {
+				if (apus_ring_wait_claim(&own, APUS_NEVER, 400, &claim) != 0)
+					_exit(11);
+				memset(claim.data, 'a' + (int)i, 400);
+				if (apus_ring_commit(&own, &claim) != 0)
+					_exit(12);
+			}
+			_exit(apus_ring_deinit(&own) != 0);
+		}
+	}
+	while (count < CHILDREN * EACH) {
+		ck_assert_int_eq(apus_ring_wait_read(&ring, APUS_NEVER, &record), 0);
+		ck_assert(is_filled(record.data, *(const char *)record.data, 400));
+		if (count++ % 16 == 0)
+			usleep(200);
+		apus_ring_release(&ring, &record);
+	}
+	for (i = 0; i < CHILDREN; i++)
+		child_end(children[i], 0);
+	ring_drop();
+}
+END_TEST
+
+/* S4: a dead consumer.  What it had not released is there for the next. */
+START_TEST(a_reader_that_was_killed_is_followed_by_another)
+{
+	struct apus_record record;
+	struct apus_ring own;
+	pid_t child;
+	int i;
+
+	shared_make();
+	for (i = 0; i < 4; i++)
+		ck_assert_int_eq(put(&ring, (char)('a' + i), 100), 0);
+	child = fork();
+	if (child == 0) {
+		child_attach(&own);
+		if (get(&own, 'a') != 100 || apus_ring_try_read(&own, &record) != 0)
+			_exit(11);
+		put(&own, 'z', 10);
+		for (;;)
+			pause();
+	}
+	while (apus_load_acquire(&ring.memory->tail) != 4 * 128 + 32)
+		sched_yield();
+	kill(child, SIGKILL);
+	child_end(child, SIGKILL);
+	ck_assert_int_eq(apus_ring_attach(&own, shared_map(), APUS_RING_BYTES(CAPACITY)), 0);
+	ck_assert_uint_eq(apus_ring_reap(&own), 0);
+	ck_assert_int_eq(get(&own, 'b'), 100);
+	ck_assert_int_eq(get(&own, 'c'), 100);
+	ck_assert_int_eq(get(&own, 'd'), 100);
+	ck_assert_int_eq(apus_ring_deinit(&own), 0);
+	ring_drop();
+}
+END_TEST
+
+/* It had written down the hole, and died before it passed the record over. */
+START_TEST(what_a_dead_reader_was_about_to_pass_over_is_not_held)
+{
+	struct apus_ring_memory *at;
+	struct apus_claim claim;
+
+	shared_make();
+	at = ring.memory;
+	ck_assert_int_eq(apus_ring_try_claim(&ring, 100, &claim), 0);
+	at->holes[0].at = claim.at;
+	at->holes[0].owner = ring.id;
+	at->holes[0].word = UINT64_C(1) << 62 | claim.at / 16 << 28 | 128 / 16;
+	at->hole_count = 1;
+	at->held_bytes = 128;
+	memset(claim.data, 'a', 100);
+	ck_assert_int_eq(apus_ring_commit(&ring, &claim), 0);
+	ck_assert_int_eq(get(&ring, 'a'), 100);
+	ck_assert_uint_eq(apus_ring_reap(&ring), 128);
+	ck_assert_uint_eq(apus_ring_held_bytes(&ring), 0);
+	ring_drop();
+}
+END_TEST
+
 /* Nobody can ring a loop of another process: it stays awake and looks. */
 START_TEST(a_loop_does_not_park_on_a_ring_of_several_processes)
 {
@@ -761,13 +999,18 @@ int main(int argc, char **argv)
 		as_many_claims_are_passed_over_as_can_be_remembered, a_task_awaits_records,
 		waiting_senders_are_served_in_the_order_they_came,
 		deinit_wakes_the_tasks_that_wait_and_the_memory_may_go,
-		waiting_in_a_thread_times_out, a_sleeping_reader_is_woken_by_a_commit };
+		waiting_in_a_thread_times_out, a_sleeping_reader_is_woken_by_a_commit,
+		threads_and_tasks_stand_in_one_line, closing_wakes_the_whole_line,
+		without_a_poller_nothing_is_claimed };
 	const TTest *const once[] = { memory_that_is_not_a_ring_is_refused_and_not_followed,
 		two_processes_exchange_through_a_memfd,
 		a_process_killed_in_the_middle_of_a_claim_leaves_no_hole,
 		what_a_process_held_comes_back_when_it_has_died,
 		a_process_killed_under_the_lock_does_not_keep_it,
 		the_places_of_dead_processes_are_given_to_others,
+		senders_of_several_processes_wait_for_room_and_none_is_left_asleep,
+		a_reader_that_was_killed_is_followed_by_another,
+		what_a_dead_reader_was_about_to_pass_over_is_not_held,
 		a_loop_does_not_park_on_a_ring_of_several_processes };
 	TCase *all = test_case("ring");
 	size_t i;
