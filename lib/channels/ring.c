@@ -110,14 +110,15 @@ static uint64_t hole_close(struct apus_ring *ring, struct apus_ring_hole *hole)
 
 /*
  * Nobody will answer: the claimant's process is dead, or the record was not passed over after
- * all, because the reader before us died between the two.  The header is as it was: what a hole
- * holds is not handed out.
+ * all, because the reader before us died between the two.  The turn is the record's own until
+ * senders have padded over the hole, which they cannot before a reader has gone on.
  */
 static bool hole_is_forlorn(struct apus_ring *ring, const struct apus_ring_hole *hole)
 {
 	uint64_t at = apus_load_relaxed(&hole->at);
+	uint64_t how = apus_load_acquire(&header_at(ring, at)->turn) - at;
 
-	return apus_load_acquire(&header_at(ring, at)->turn) != (at | PASSED) ||
+	return how == CLAIMED || how == COMMITTED || how == PADDING ||
 	       apusi_owner_is_dead(ring->memory, (uint32_t)hole->owner);
 }
 
