@@ -44,12 +44,20 @@ void apus_bell_ring(uint32_t *bell, const struct apus_end *end)
 		apusi_port_ring(apus_load_relaxed(&end->port));
 }
 
-bool apusi_bell_set(uint32_t *bell, uint32_t bits)
+bool apusi_bell_raise(uint32_t *bell, uint32_t bits, uint32_t *word)
 {
 	uint32_t before = apus_or_full(bell, APUS_BELL_RINGS | bits); /* [H] */
 
+	*word = before | APUS_BELL_RINGS | bits;
 	/* [H] where [G] was a plain load so far. */
 	return (before & APUS_BELL_RINGS) != 0 || barrier_all();
+}
+
+bool apusi_bell_set(uint32_t *bell, uint32_t bits)
+{
+	uint32_t word;
+
+	return apusi_bell_raise(bell, bits, &word);
 }
 
 /* In memory of several processes another may sleep on it still: who rings takes it back. */
@@ -164,12 +172,11 @@ int64_t apusi_left_ns(int64_t end_ns)
 int apusi_bell_sleep(const struct apusi_side *side, apusi_need_fn *is_ready, const void *object,
 	uint64_t need, int64_t timeout_ns)
 {
-	const uint32_t bits = APUS_BELL_ASLEEP | APUS_BELL_THREAD;
-	bool set = apusi_bell_set(side->bell, bits), is_shared = side->always & APUS_BELL_SHARED;
-	/* Before we look: what was published before it was rung, we see. */
-	uint32_t word = apus_load_acquire(side->bell) | bits;
+	bool is_shared = side->always & APUS_BELL_SHARED, set;
+	uint32_t word;
 	int err = 0;
 
+	set = apusi_bell_raise(side->bell, APUS_BELL_ASLEEP | APUS_BELL_THREAD, &word);
 	if (is_ready(object, need))
 		err = 0;
 	else if (!set && timeout_ns > APUS_MSEC) /* the first sleep without a barrier is short */

@@ -52,6 +52,8 @@ int apusi_bell_sleep(const struct apusi_side *side, apusi_need_fn *is_ready, con
  * barrier since the channel was made; then do not sleep for long this time.
  */
 bool apusi_bell_set(uint32_t *bell, uint32_t bits);
+/* The same, and the word as it is then: who is rung later finds another one. */
+bool apusi_bell_raise(uint32_t *bell, uint32_t bits, uint32_t *word);
 void apusi_bell_clear(uint32_t *bell);
 /* All threads that sleep on it, when the bits were taken. */
 void apusi_bell_wake_all(uint32_t *bell);

@@ -103,9 +103,8 @@ void apusi_readers_dropped(struct apusi_poller *poller)
 static int bell_sleep(struct apus_readers *readers, uint64_t at, apusi_need_fn *is_fresh,
 	int64_t timeout_ns)
 {
-	bool set = apusi_bell_set(&readers->bell, APUS_BELL_THREAD); /* [H] */
-	/* Before we look: what was published before it was rung, we see; rung later it differs. */
-	uint32_t word = apus_load_acquire(&readers->bell) | APUS_BELL_THREAD;
+	uint32_t word;
+	bool set = apusi_bell_raise(&readers->bell, APUS_BELL_THREAD, &word); /* [H] */
 
 	if (is_fresh(readers, at))
 		return 0;
