@@ -81,6 +81,8 @@ struct apus_uring_config {
 	enum apus_uring_preset preset;
 	uint32_t entries;     /* requests that one submission takes; 0: 256 or 1024, by preset */
 	uint32_t completions; /* that wait in memory, the kernel keeps more; 0: 1024 or 8192 */
+	uint32_t operations;  /* of apus/op.h in the kernel at once; 0: 256 */
+	uint32_t zero_copy_bytes; /* apus_tcp_write_zero_copy copies what is less; 0: anything */
 };
 
 /* Part of the loop's configuration; zero is the default everywhere. */

@@ -61,6 +61,7 @@
 #include <sys/un.h>
 
 #include "apus/io.h"
+#include "apus/op.h"
 
 /* ---- addresses ------------------------------------------------------------ */
 
@@ -179,6 +180,15 @@ APUS_API apus_poll apus_tcp_read_segment(struct apus_cx *cx, struct apus_tcp tcp
 /* The bytes written, at least one and perhaps fewer than given; none given: 0. */
 APUS_API apus_poll apus_tcp_write(struct apus_cx *cx, struct apus_tcp tcp, const void *data,
 	size_t bytes);
+
+/*
+ * The same without a copy, where the loop runs over io_uring and config.uring.zero_copy_bytes
+ * is set: lends data to the kernel until it answers, see apus/op.h, so *op and data must live
+ * as long, and *op is zero to begin with.  Elsewhere it is copied, and *op stays idle.
+ * Without a copy is not faster below some tens of kilobytes, nor on loopback.
+ */
+APUS_API apus_poll apus_tcp_write_zero_copy(struct apus_cx *cx, struct apus_tcp tcp,
+	struct apus_op *op, const void *data, size_t bytes);
 
 /* Into or from several buffers; what is beyond the system's IOV_MAX is left out. */
 APUS_API apus_poll apus_tcp_readv(struct apus_cx *cx, struct apus_tcp tcp,

@@ -73,6 +73,9 @@ struct apusi_slot {
 _Static_assert(sizeof(struct apusi_slot) <= 128, "an idle connection is two cache lines");
 
 struct apus_io;
+struct apus_op;
+struct apusi_call;
+struct apusi_native;
 
 struct apusi_backend {
 	const char *name; /* with open NULL: known, and not built in */
@@ -104,6 +107,10 @@ struct apusi_backend {
 	int (*let_go)(struct apus_io *io, struct apusi_slot *slot);
 	/* A segment that the kernel may receive into; false or NULL: it takes none. */
 	bool (*lend)(struct apus_io *io, uint32_t index);
+	/* Operations that the kernel carries out: see io/native.h; NULL: none. */
+	bool (*has_native)(const struct apus_io *io, uint8_t opcode);
+	int (*begin_native)(struct apus_cx *cx, struct apus_op *op, const struct apusi_call *call,
+		const struct apusi_native *native);
 	bool close_removes; /* the last close(2) of a descriptor takes it out by itself */
 };
 

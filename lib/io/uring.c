@@ -10,6 +10,7 @@ const struct apusi_backend apusi_backend_uring = {
 	.watch = apusi_uring_watch,
 	.remove = apusi_uring_remove,
 	.set_wake = apusi_uring_set_wake,
+	.fd = apusi_uring_fd,
 	.check = apusi_uring_check,
 	.read = apusi_uring_read,
 	.read_segment = apusi_uring_read_segment,
@@ -18,4 +19,6 @@ const struct apusi_backend apusi_backend_uring = {
 	.drop = apusi_uring_drop,
 	.let_go = apusi_uring_let_go,
 	.lend = apusi_uring_lend,
+	.has_native = apusi_uring_has_native,
+	.begin_native = apusi_uring_begin_native,
 };

@@ -14,7 +14,7 @@
  *
  * The files, by theme: uring.c the verbs, uring_open.c opening, uring_ring.c submitting and
  * reaping, uring_poll.c readiness, uring_receive.c streams, uring_accept.c listeners,
- * uring_cancel.c settling.
+ * uring_op.c operations that lend, uring_cancel.c settling.
  */
 #ifndef APUSI_IO_URING_H
 #define APUSI_IO_URING_H
@@ -85,6 +85,8 @@ struct apusi_uring {
 	struct apusi_uring_accepted *accepted;
 	uint16_t accepted_head;
 	uint32_t accepted_free;
+	struct apus_slab operations; /* struct apusi_native_op */
+	bool has[64];                /* which operations this kernel knows */
 	struct apusi_uring_counts counts;
 };
 
@@ -112,6 +114,7 @@ static inline uint64_t apusi_uring_token(uint64_t data)
 
 int apusi_uring_open(struct apus_io *io, char *reason, size_t reason_bytes);
 void apusi_uring_close(struct apus_io *io);
+int apusi_uring_fd(const struct apus_io *io);
 
 /* ---- uring_ring.c ------------------------------------------------------------- */
 
@@ -163,6 +166,15 @@ bool apusi_uring_can_accept(const struct apus_io *io, struct apusi_slot *slot);
 int apusi_uring_arm_accept(struct apus_io *io, struct apusi_slot *slot);
 void apusi_uring_accepted(struct apus_io *io, const struct io_uring_cqe *cqe);
 int apusi_uring_accept(struct apus_io *io, struct apusi_slot *slot);
+
+/* ---- uring_op.c -------------------------------------------------------------------- */
+
+int apusi_uring_op_open(struct apus_io *io);
+void apusi_uring_op_close(struct apus_io *io);
+bool apusi_uring_has_native(const struct apus_io *io, uint8_t opcode);
+int apusi_uring_begin_native(struct apus_cx *cx, struct apus_op *op, const struct apusi_call *call,
+	const struct apusi_native *native);
+void apusi_uring_answered(struct apus_io *io, const struct io_uring_cqe *cqe);
 
 /* ---- uring_cancel.c ------------------------------------------------------------- */
 

@@ -108,6 +108,42 @@ static int check_config(const struct apus_io *io, char *reason, size_t reason_by
 	return -EINVAL;
 }
 
+/* Which operations the kernel knows. */
+static void probe(struct apusi_uring *uring)
+{
+	struct io_uring_probe *found = io_uring_get_probe_ring(&uring->ring);
+	size_t i;
+
+	if (found == NULL)
+		return;
+	for (i = 0; i < sizeof uring->has; i++)
+		uring->has[i] = io_uring_opcode_supported(found, (int)i);
+	io_uring_free_probe(found);
+}
+
+static int check_options(struct apus_io *io, char *reason, size_t reason_bytes)
+{
+	probe(apusi_uring_of(io));
+	if (io->config.uring.zero_copy_bytes == 0 || apusi_uring_has_native(io, IORING_OP_SEND_ZC))
+		return 0;
+	snprintf(reason, reason_bytes, "config.uring.zero_copy_bytes: this kernel has no such send");
+	return -ENOTSUP;
+}
+
+static int open_pools(struct apus_io *io, char *reason, size_t reason_bytes)
+{
+	int err = apusi_uring_accept_open(io);
+
+	if (!err) {
+		err = apusi_uring_op_open(io);
+		if (err)
+			apusi_uring_accept_close(io);
+	}
+	if (err)
+		snprintf(reason, reason_bytes, "config.uring.operations: no memory");
+	return err;
+}
+
 static int open_ring(struct apus_io *io, char *reason, size_t reason_bytes)
 {
 	int err = ring_init(io, reason, reason_bytes);
@@ -116,7 +152,9 @@ static int open_ring(struct apus_io *io, char *reason, size_t reason_bytes)
 		return err;
 	err = check_features(io, reason, reason_bytes);
 	if (!err)
-		err = apusi_uring_accept_open(io);
+		err = check_options(io, reason, reason_bytes);
+	if (!err)
+		err = open_pools(io, reason, reason_bytes);
 	if (err) {
 		io_uring_queue_exit(&apusi_uring_of(io)->ring);
 		return err;
@@ -155,5 +193,12 @@ void apusi_uring_close(struct apus_io *io)
 	io_uring_queue_exit(&uring->ring);
 	apusi_uring_receive_close(io);
 	apusi_uring_accept_close(io);
+	apusi_uring_op_close(io);
 	free(uring);
+}
+
+/* Readable while there are completions, or work of the kernel's that brings them. */
+int apusi_uring_fd(const struct apus_io *io)
+{
+	return apusi_uring_of(io)->ring.ring_fd;
 }

@@ -47,6 +47,9 @@ void apusi_uring_submit(struct apus_io *io)
 static inline void dispatch(struct apus_io *io, const struct io_uring_cqe *cqe)
 {
 	switch (cqe->user_data & APUSI_URING_KIND_MASK) {
+	case APUSI_URING_OPERATION:
+		apusi_uring_answered(io, cqe);
+		break;
 	case APUSI_URING_READ:
 	case APUSI_URING_WRITE:
 		apusi_uring_polled(io, cqe);

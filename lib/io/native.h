@@ -1,0 +1,55 @@
+/*
+ * io/native.h - operations that a backend carries out by itself, in the kernel.
+ *
+ *   Units      bytes; the fields are those of an io_uring submission.
+ *   Errors     begin: 0; -ENOTSUP (this backend, or this kernel, has no such operation: do it
+ *              another way); -EAGAIN (all requests are in use).  Nothing was begun then.
+ *   Ownership  what the fields point to is the kernel's until the operation is answered.
+ *   Threads    the loop's thread only.
+ *
+ * The operation is one of wait/op.h: begin makes it the running task's, under the call that
+ * it is awaited with, and its answer is what the kernel says.
+ */
+#ifndef APUSI_IO_NATIVE_H
+#define APUSI_IO_NATIVE_H
+
+#include "io/backend.h"
+#include "wait/op.h"
+
+/* As io_uring numbers them. */
+enum apusi_native_opcode {
+	APUSI_NATIVE_SEND_ZC = 47
+};
+
+struct apusi_native {
+	uint8_t opcode; /* enum apusi_native_opcode, or io_uring_op */
+	uint16_t ioprio;
+	int fd;
+	uint64_t offset;  /* or addr2 */
+	const void *data; /* addr */
+	uint32_t bytes;   /* len */
+	uint32_t flags;   /* the operation's own */
+	uint32_t index;   /* splice_fd_in, file_index */
+	const void *lent; /* what the caller must keep, to be told of a stack; NULL: nothing */
+	bool owns;        /* the result is a descriptor: closed if nobody takes it */
+};
+
+/* A request in the kernel. */
+struct apusi_native_op {
+	struct apusi_op op;
+	int64_t result; /* until the kernel has let go of the buffer as well */
+};
+
+static inline bool apusi_native_has(const struct apus_io *io, uint8_t opcode)
+{
+	return io->backend->has_native != NULL && io->backend->has_native(io, opcode);
+}
+
+static inline int apusi_native_begin(struct apus_cx *cx, struct apus_op *op,
+	const struct apusi_call *call, const struct apusi_native *native)
+{
+	return cx->io->backend->begin_native == NULL ? -ENOTSUP :
+		cx->io->backend->begin_native(cx, op, call, native);
+}
+
+#endif
