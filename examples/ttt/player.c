@@ -27,6 +27,8 @@ static void trade(struct player *player, int64_t now_ns)
 
 static void on_packet(struct player *player, const struct tap *tap, const uint8_t *bytes)
 {
+	if (tap->line >= FEED_LINES)
+		return; /* of no engine of ours */
 	desk_packet(player->desk, (enum feed_line)tap->line, bytes, tap->size, tap->now_ns);
 	player->desk->is_held = tap->is_held;
 	trade(player, tap->now_ns);
@@ -116,7 +118,8 @@ static void on_sent(struct player *player, const struct tap *tap, const uint8_t 
 		session_login(&player->session, "", "", scratch, tap->now_ns);
 	else if (packet.type == SOUP_LOGOUT)
 		session_leave(&player->session, scratch, tap->now_ns);
-	else if (packet.type == SOUP_UNSEQUENCED && packet.body[0] == OUCH_CANCEL)
+	else if (packet.type == SOUP_UNSEQUENCED && packet.body[0] == OUCH_CANCEL &&
+		 packet.body_size == ouch_request_size(OUCH_CANCEL))
 		take_cancel(player, tap, bytes);
 	else if (packet.type == SOUP_UNSEQUENCED)
 		check_order(player, tap, bytes);

@@ -10,6 +10,7 @@
 #include "../../examples/ttt/market.h"
 #include "../../examples/ttt/publisher.h"
 #include "../../examples/ttt/session.h"
+#include "../../examples/ttt/tap.h"
 #include "../../examples/ttt/weather.h"
 
 #include "test.h"
@@ -64,6 +65,9 @@ struct twosome {
 	enum feed_line line;             /* that a packet is coming on */
 	uint64_t answer_cursor;
 	int64_t back_ns;                 /* when the client connects again; APUS_NEVER: it is */
+	/* What the engine was told and said; taps_room 0: nobody writes it down. */
+	uint8_t *taps;
+	size_t taps_size, taps_room;
 	bool owes_heartbeat;             /* the server, once it has sent all it had */
 	int64_t now_ns;
 };
@@ -101,7 +105,28 @@ TEST_UNUSED static void twosome_close(struct twosome *two)
 {
 	desk_deinit(&two->desk);
 	market_deinit(&two->market);
+	free(two->taps);
 	free(two);
+}
+
+TEST_UNUSED static void tap(struct twosome *two, enum tap_kind kind, const uint8_t *bytes,
+	size_t size)
+{
+	struct tap tap = {.now_ns = two->now_ns, .kind = (uint8_t)kind, .size = (uint16_t)size,
+		.line = (uint8_t)two->line, .is_held = two->desk.is_held};
+
+	if (two->taps_room == 0)
+		return;
+	ck_assert_uint_le(size, TAP_BYTES_MAX);
+	while (two->taps_room - two->taps_size < sizeof(tap) + size) {
+		two->taps_room *= 2;
+		two->taps = realloc(two->taps, two->taps_room);
+		ck_assert_ptr_nonnull(two->taps);
+	}
+	memcpy(two->taps + two->taps_size, &tap, sizeof(tap));
+	if (size > 0)
+		memcpy(two->taps + two->taps_size + sizeof(tap), bytes, size);
+	two->taps_size += sizeof(tap) + size;
 }
 
 /* One in count, and never when count is 0. */
@@ -118,6 +143,13 @@ TEST_UNUSED static void put(struct soup_stream *stream, const uint8_t *bytes, si
 	ck_assert_uint_ge(room, size);
 	memcpy(at, bytes, size);
 	soup_stream_add(stream, size);
+}
+
+/* What the client says. */
+TEST_UNUSED static void say(struct twosome *two, const uint8_t *bytes, size_t size)
+{
+	tap(two, TAP_SENT, bytes, size);
+	put(&two->to_server, bytes, size);
 }
 
 /* What the server hears: orders, a login, the logout. */
@@ -150,8 +182,11 @@ TEST_UNUSED static void serve(struct twosome *two)
 
 TEST_UNUSED static void hear(struct twosome *two)
 {
+	struct soup_stream *stream = &two->to_client;
 	struct soup_packet packet;
 
+	if (stream->begin < stream->end)
+		tap(two, TAP_RECEIVED, stream->bytes + stream->begin, stream->end - stream->begin);
 	while (soup_stream_next(&two->to_client, &packet) == 1)
 		switch (session_receive(&two->client, &packet, two->now_ns, NULL)) {
 		case SESSION_CAUGHT_UP:
@@ -216,6 +251,7 @@ TEST_UNUSED static void sever(struct twosome *two)
 	market_cancel_all(&two->market, two->now_ns);
 	session_init(&two->server, SESSION_SERVER, two->now_ns);
 	two->owes_heartbeat = false;
+	tap(two, TAP_HANG_UP, NULL, 0);
 	session_lost(&two->client);
 	gateway_break(&two->desk.gateway);
 	two->desk.is_trading = false;
@@ -229,7 +265,8 @@ TEST_UNUSED static void connect_again(struct twosome *two)
 	if (two->now_ns < two->back_ns)
 		return;
 	two->back_ns = APUS_NEVER;
-	put(&two->to_server, bytes, session_login(&two->client, "ENGINE", "SECRET", bytes,
+	tap(two, TAP_CONNECT, NULL, 0);
+	say(two, bytes, session_login(&two->client, "ENGINE", "SECRET", bytes,
 		two->now_ns));
 }
 
@@ -241,7 +278,7 @@ TEST_UNUSED static void send_orders(struct twosome *two)
 	while ((length = desk_order(&two->desk, two->now_ns, bytes)) > 0) {
 		/* Nobody trades on books that something is missing from. */
 		ck_assert(feed_is_current(&two->desk.feed));
-		put(&two->to_server, bytes, (size_t)length);
+		say(two, bytes, (size_t)length);
 		/* At times the market moves on before the order is there. */
 		if (!chance(two, 3))
 			serve(two);
@@ -251,6 +288,8 @@ TEST_UNUSED static void send_orders(struct twosome *two)
 TEST_UNUSED static void offer_packet(struct twosome *two, enum feed_line line, const uint8_t *bytes,
 	size_t size)
 {
+	two->line = line;
+	tap(two, TAP_PACKET, bytes, size);
 	desk_packet(&two->desk, line, bytes, size, two->now_ns);
 	send_orders(two);
 }
@@ -271,11 +310,23 @@ TEST_UNUSED static void transmit(struct twosome *two, const uint8_t *bytes, size
 	}
 }
 
+TEST_UNUSED static bool ask(struct twosome *two, uint8_t *request)
+{
+	uint64_t lost = two->desk.feed.counts.lost;
+	bool is_due = desk_request(&two->desk, two->now_ns, request);
+
+	if (is_due)
+		tap(two, TAP_REQUEST, request, MOLD_HEADER_SIZE);
+	if (lost != two->desk.feed.counts.lost)
+		tap(two, TAP_GIVE_UP, NULL, 0);
+	return is_due;
+}
+
 TEST_UNUSED static void recover(struct twosome *two)
 {
 	uint8_t request[MOLD_HEADER_SIZE], answer[MOLD_PACKET_MAX];
 
-	while (desk_request(&two->desk, two->now_ns, request)) {
+	while (ask(two, request)) {
 		size_t size = publisher_answer(&two->publisher, request, sizeof(request), answer);
 
 		if (size == 0 || two->climate.is_server_dead || chance(two, two->climate.lost_answers))
@@ -302,7 +353,7 @@ TEST_UNUSED static void tick(struct twosome *two)
 	publish(two);
 	recover(two);
 	while ((length = desk_expire(&two->desk, two->now_ns, bytes)) > 0)
-		put(&two->to_server, bytes, (size_t)length);
+		say(two, bytes, (size_t)length);
 	if (chance(two, two->climate.breaks))
 		sever(two);
 	connect_again(two);
@@ -324,7 +375,8 @@ TEST_UNUSED static void begin(struct twosome *two)
 {
 	uint8_t bytes[64];
 
-	put(&two->to_server, bytes, session_login(&two->client, "ENGINE", "SECRET", bytes,
+	tap(two, TAP_CONNECT, NULL, 0);
+	say(two, bytes, session_login(&two->client, "ENGINE", "SECRET", bytes,
 		two->now_ns));
 	market_open(&two->market, two->now_ns);
 	connection(two);
@@ -352,13 +404,14 @@ TEST_UNUSED static void finish(struct twosome *two)
 		tick(two);
 	while (!two->client.is_caught_up);
 	two->desk.is_trading = false;
+	two->desk.is_held = true;
 	while ((length = desk_cancel_next(&two->desk, two->now_ns, bytes)) > 0) {
-		put(&two->to_server, bytes, (size_t)length);
+		say(two, bytes, (size_t)length);
 		connection(two);
 	}
 	tick(two);
 	ck_assert_uint_eq(two->desk.gateway.open_count, 0);
-	put(&two->to_server, bytes, session_leave(&two->client, bytes, two->now_ns));
+	say(two, bytes, session_leave(&two->client, bytes, two->now_ns));
 	connection(two);
 	ck_assert_int_eq(two->server.state, SESSION_OVER);
 	market_finish(&two->market, two->now_ns);
