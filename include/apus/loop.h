@@ -59,7 +59,8 @@ struct apus_config {
 	uint32_t offload_bytes;  /* the largest data of one */
 	uint32_t socket_count;   /* descriptors open at once */
 	uint32_t segment_bytes, segment_count; /* the loop's own memory to receive into */
-	bool prefault, lock_memory, huge_pages;
+	bool prefault, lock_memory;
+	bool huge_pages; /* the task slots, from the kernel's pool */
 	int numa_node; /* -1: any */
 
 	/* budgets of one turn */
@@ -185,7 +186,7 @@ APUS_API int apus_drain(struct apus_loop *loop, int64_t timeout_ns,
  *	clock      read once; everything in the turn agrees on now_ns
  *	sources    user poll functions, awaited hot sockets
  *	io         reap the kernel, when an interval has passed
- *	inbox      stop and signals: one load when empty
+ *	inbox      wakes and spawns of other threads, stop, signals: one load when empty
  *	timers     due deadlines, at most the budget: one compare when none is due
  *	cancel     walks of cancelled tokens, cleanups of the aborted, at most the budget
  *	tasks      urgent, then normal; first in, first out, at most the budget

@@ -65,15 +65,18 @@ static int open_tasks(struct apus_loop *loop)
 		.chunk_max = config->chunk_max,
 		.prefault = config->prefault,
 		.lock = config->lock_memory,
-		.huge_try = config->huge_pages,
+		.huge_pages = config->huge_pages,
 		.numa_bind = config->numa_node >= 0,
 		.numa_node = config->numa_node,
 	};
 	int err = apus_slab_init(&loop->cx.tasks, &slab);
 
 	if (err) {
-		snprintf(loop->config.reason, sizeof loop->config.reason, "config.slot_count: %s",
-			apus_slab_reason(&loop->cx.tasks));
+		const char *reason = apus_slab_reason(&loop->cx.tasks);
+
+		/* One that begins with "huge_pages: " has named its field itself. */
+		snprintf(loop->config.reason, sizeof loop->config.reason, "config.%s%s",
+			strchr(reason, ':') != NULL ? "" : "slot_count: ", reason);
 		return err;
 	}
 	loop->slab_open = true;
