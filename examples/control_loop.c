@@ -3,8 +3,8 @@
  *
  * Each tick is due at first + k * period, and is judged by a fresh reading of the clock, first
  * thing in the task.  A tick that comes a whole period late or more has missed its deadline:
- * the fail-safe runs, the ticks that were missed are counted and left out, and the rest stays
- * aligned to the first.
+ * the fail-safe runs in its place, the ticks that were missed are counted and left out, and the
+ * rest stays aligned to the first.  --stall shows it: a task holds the thread for too long.
  *
  * The controller is in the urgent lane; set-points arrive on a socket, as from a field bus, in
  * the normal one.  For figures worth having: an isolated core, --cpu, --fifo; see the README.
@@ -17,16 +17,16 @@
 #include <string.h>
 
 struct options {
-	int hz, seconds, cpu, fifo;
+	int hz, seconds, cpu, fifo, stall_ms;
 	bool json;
 };
 
-/* Called when a deadline was missed, before the controller goes on. */
+/* Called when a deadline was missed, in place of the controller's step. */
 typedef void fail_safe_fn(void *arg, int64_t late_ns);
 
 struct rig {
 	double set_point, position, output; /* the plant, and what we do to it */
-	uint64_t set_points, missed;
+	uint64_t set_points, missed, stalls;
 	int64_t worst_missed_ns;
 	fail_safe_fn *fail_safe;
 	struct apus_histogram lateness;
@@ -45,11 +45,16 @@ static void let_go(void *arg, int64_t late_ns)
 		rig->worst_missed_ns = late_ns;
 }
 
-/* The plant drifts to what drives it; the controller is a proportional one. */
+/* A proportional one. */
 static void control_step(struct rig *rig)
 {
-	rig->position += 0.01 * (rig->output - rig->position);
 	rig->output += 0.5 * (rig->set_point - rig->position);
+}
+
+/* Stands for the world: the position drifts to what drives it, whoever does. */
+static void plant_step(struct rig *rig)
+{
+	rig->position += 0.01 * (rig->output - rig->position);
 }
 
 struct control {
@@ -73,8 +78,10 @@ static void control_tick(struct apus_cx *cx, struct control *self)
 		late_ns += self->late * period_ns;
 		apus_histogram_record_corrected(&rig->lateness, late_ns, period_ns);
 		rig->fail_safe(rig, late_ns);
+	} else {
+		control_step(rig);
 	}
-	control_step(rig);
+	plant_step(rig);
 }
 
 APUS_TASK_URGENT(control, struct control)
@@ -148,6 +155,38 @@ static int bus_start(struct apus_loop *loop, struct rig *rig)
 	return err ? err : apus_spawn_slab(loop, field_bus, &bus, NULL);
 }
 
+/* ---- a bad neighbour ---------------------------------------------------------------- */
+
+/* Holds the thread, once in a second, for longer than a loop's task ever should. */
+struct hog {
+	struct apus_frame frame;
+	struct rig *rig;
+	int64_t hold_ns;
+};
+
+APUS_TASK(hog, struct hog)
+{
+	int64_t end_ns;
+
+	APUS_BEGIN(cx, self);
+	for (;;) {
+		APUS_WAIT(apus_sleep(cx, APUS_SEC / 2));
+		end_ns = apus_clock_now(cx->loop) + self->hold_ns;
+		while (apus_clock_now(cx->loop) < end_ns)
+			;
+		self->rig->stalls++;
+		APUS_WAIT(apus_sleep(cx, APUS_SEC / 2));
+	}
+	APUS_END(0);
+}
+
+static int hog_start(struct apus_loop *loop, const struct options *options, struct rig *rig)
+{
+	struct hog init = { .rig = rig, .hold_ns = options->stall_ms * APUS_MSEC };
+
+	return options->stall_ms == 0 ? 0 : apus_spawn_slab(loop, hog, &init, NULL);
+}
+
 /* ---- running, and what came of it --------------------------------------------------- */
 
 static int control_run(struct apus_loop *loop, const struct options *options, struct rig *rig,
@@ -183,11 +222,12 @@ static void print_json(const struct options *options, const struct rig *rig,
 
 	printf("{\"hz\": %d, \"seconds\": %d, \"ticks\": %" PRIu64 ", \"overruns\": %" PRIu64
 	       ", \"missed\": %" PRIu64 ", \"worst_missed_ns\": %" PRId64
-	       ", \"set_points\": %" PRIu64 ", \"longest_turn_ns\": %" PRId64
+	       ", \"stalls\": %" PRIu64 ", \"set_points\": %" PRIu64
+	       ", \"longest_turn_ns\": %" PRId64
 	       ", \"lateness_ns\": {\"p50\": %" PRId64 ", \"p90\": %" PRId64
 	       ", \"p99\": %" PRId64 ", \"p999\": %" PRId64 ", \"max\": %" PRId64 "}}\n",
 		options->hz, options->seconds, interval->ticks, interval->overruns, rig->missed,
-		rig->worst_missed_ns, rig->set_points, counters->turn_ns_longest,
+		rig->worst_missed_ns, rig->stalls, rig->set_points, counters->turn_ns_longest,
 		apus_histogram_percentile(lateness, 50), apus_histogram_percentile(lateness, 90),
 		apus_histogram_percentile(lateness, 99), apus_histogram_percentile(lateness, 99.9),
 		apus_histogram_max(lateness));
@@ -230,6 +270,8 @@ static int run(const struct options *options)
 	}
 	err = bus_start(loop, &rig);
 	if (!err)
+		err = hog_start(loop, options, &rig);
+	if (!err)
 		err = control_run(loop, options, &rig, &interval);
 	apus_counters_read(loop, &counters);
 	if (!err && options->json)
@@ -243,11 +285,13 @@ static int run(const struct options *options)
 /* ---- the command line -------------------------------------------------------------- */
 
 static const char usage[] =
-	"usage: control_loop [--hz N] [--seconds N] [--cpu N] [--fifo PRIORITY] [--json]\n"
+	"usage: control_loop [--hz N] [--seconds N] [--cpu N] [--fifo PRIORITY] [--stall MS]\n"
+	"                    [--json]\n"
 	"  --hz       ticks a second, 1 to 100000 (1000)\n"
 	"  --seconds  how long (1)\n"
 	"  --cpu      pin to that CPU (stay where we were started)\n"
 	"  --fifo     SCHED_FIFO at that priority, 1 to 99, and locked memory (neither)\n"
+	"  --stall    a task holds the thread for so many ms, once a second: the fail-safe runs\n"
 	"  --json     one line of JSON instead of a report\n";
 
 /* A number between least and most, or exit. */
@@ -269,7 +313,7 @@ static void options_parse(struct options *options, int argc, char **argv)
 	static const struct option names[] = {
 		{ "hz", required_argument, NULL, 'z' }, { "seconds", required_argument, NULL, 's' },
 		{ "cpu", required_argument, NULL, 'c' }, { "fifo", required_argument, NULL, 'f' },
-		{ "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' },
+		{ "stall", required_argument, NULL, 't' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int option;
@@ -280,6 +324,7 @@ static void options_parse(struct options *options, int argc, char **argv)
 		case 's': options->seconds = number_of(optarg, 1, 1000000); break;
 		case 'c': options->cpu = number_of(optarg, 0, 1023); break;
 		case 'f': options->fifo = number_of(optarg, 1, 99); break;
+		case 't': options->stall_ms = number_of(optarg, 0, 10000); break;
 		case 'j': options->json = true; break;
 		case 'h': fputs(usage, stdout); exit(0);
 		default: fputs(usage, stderr); exit(2);
