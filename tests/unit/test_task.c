@@ -210,6 +210,23 @@ START_TEST(urgent_runs_first_but_one_poll_in_lane_ratio_is_normal)
 }
 END_TEST
 
+/* Promise 7: a normal task that ran out of turn is not run again when its lane's turn comes. */
+START_TEST(normal_goes_on_where_lane_ratio_left_it_when_urgent_runs_empty)
+{
+	struct apus_loop *loop = open_budget(256, 3);
+	char name;
+
+	for (name = 'a'; name <= 'e'; name++)
+		spawn_yielder(loop, name, 0, 0);
+	for (int i = 0; i < 4; i++)
+		apus_spawn_slab(loop, urgent_yielder, (&(struct actor){ .name = 'u',
+			.rounds = 1 }), NULL);
+	turns(loop, 1);
+	expect_notes("u u a. a! u u b. b! c. c! d. d! e. e! ");
+	loop_close(loop);
+}
+END_TEST
+
 /* Promise 7: also when a turn is too short for lane_ratio polls. */
 START_TEST(urgent_yielders_do_not_starve_normal_tasks_under_a_small_budget)
 {
@@ -2099,6 +2116,65 @@ START_TEST(a_timeout_that_was_won_is_not_in_the_wheel_any_more)
 }
 END_TEST
 
+/* Its time-out is won, and then it awaits what has another deadline, or none. */
+APUS_TASK(timed_twice, struct timed)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_timeout(cx, 1000, sem_take(cx, self->sem)));
+	APUS_WAIT(apus_sleep_until(cx, self->ns));
+	note("%d@%d ", (int)self->got, (int)cx->now_ns);
+	APUS_END(0);
+}
+
+/* A task has won its time-out of 1000 at 100, and now waits until ns. */
+static struct apus_loop *open_timed_twice(int spurious, int64_t ns)
+{
+	struct apus_loop *loop = loop_open(spurious);
+	struct sem sem = { 0 };
+
+	apus_spawn_slab(loop, timed_twice, (&(struct timed){ .sem = &sem, .ns = ns }), NULL);
+	turns(loop, 1);
+	ck_assert_uint_eq(counters(loop).timers_pending, 1);
+	time_set(loop, 100);
+	sem_put(&sem);
+	apus_turn(loop);
+	return loop;
+}
+
+/* P4: nor does it stay while its task lives on, and waits for something without a deadline. */
+START_TEST(a_timeout_that_was_won_is_gone_while_its_task_waits_on)
+{
+	struct apus_loop *loop = open_timed_twice(_i, APUS_NEVER);
+
+	ck_assert_uint_eq(counters(loop).tasks_live, 1);
+	ck_assert_uint_eq(counters(loop).timers_pending, 0);
+	loop_close(loop);
+}
+END_TEST
+
+/* Promise 1: a task has one timer, and it stands where the last poll asked for it. */
+START_TEST(a_timer_moves_to_an_earlier_deadline)
+{
+	struct apus_loop *loop = open_timed_twice(_i, 150);
+
+	turn_out(loop);
+	expect_notes("0@150 ");
+	ck_assert_uint_eq(counters(loop).timers_fired, 1);
+	loop_close(loop);
+}
+END_TEST
+
+START_TEST(a_timer_moves_to_a_later_deadline)
+{
+	struct apus_loop *loop = open_timed_twice(_i, 5000);
+
+	turn_out(loop);
+	expect_notes("0@5000 ");
+	ck_assert_uint_eq(counters(loop).timers_fired, 1);
+	loop_close(loop);
+}
+END_TEST
+
 static apus_poll slow_sub(struct apus_cx *cx, struct inner *self)
 {
 	APUS_BEGIN(cx, self);
@@ -2185,6 +2261,7 @@ LOOP_TEST_MAIN("task",
 	a_yielder_is_ready_again_in_the_next_turn_and_not_in_this_one,
 	leftovers_run_before_newcomers,
 	urgent_runs_first_but_one_poll_in_lane_ratio_is_normal,
+	normal_goes_on_where_lane_ratio_left_it_when_urgent_runs_empty,
 	urgent_yielders_do_not_starve_normal_tasks_under_a_small_budget,
 	yielders_beyond_the_budget_all_make_progress,
 	newcomers_each_turn_do_not_starve_the_left_over,
@@ -2242,5 +2319,8 @@ LOOP_TEST_MAIN("task",
 	the_value_wins_over_a_deadline_of_the_same_turn,
 	a_timeout_does_not_restart_when_it_is_evaluated_again,
 	a_timeout_that_was_won_is_not_in_the_wheel_any_more,
+	a_timeout_that_was_won_is_gone_while_its_task_waits_on,
+	a_timer_moves_to_an_earlier_deadline,
+	a_timer_moves_to_a_later_deadline,
 	timeout_wraps_any_awaitable,
 	a_join_that_waits_while_the_loop_closes_is_cancelled)
