@@ -156,6 +156,74 @@ START_TEST(wakes_beyond_their_budget_are_taken_in_the_next_turns)
 }
 END_TEST
 
+static void aborted_cleanup(struct apus_cx *cx, struct crowd *self)
+{
+	(void)cx;
+	++*self->done;
+}
+
+APUS_TASK(aborted, struct crowd, aborted_cleanup)
+{
+	(void)cx;
+	(void)self;
+	return APUS_PENDING;
+}
+
+enum { CANCEL_BUDGET = 8, ABORTED = 20, TOKENS = 100 };
+
+/* So many cleanups are due, and the walk of so many tokens. */
+static struct apus_loop *loop_open_cancelling(uint32_t tokens, int *done)
+{
+	struct apus_join joins[ABORTED];
+	struct apus_config config;
+	struct apus_loop *loop;
+	struct apus_token child;
+
+	config_virtual(&config, 0);
+	config.cancel_budget = CANCEL_BUDGET;
+	config.token_count = TOKENS;
+	loop = loop_open_with(&config);
+	for (int i = 0; i < ABORTED; i++)
+		ck_assert_int_eq(apus_spawn_slab(loop, aborted, (&(struct crowd){ .done = done }),
+			&joins[i]), 0);
+	apus_turn(loop);
+	for (int i = 0; i < ABORTED; i++)
+		ck_assert_int_eq(apus_abort(loop, joins[i]), 1);
+	for (uint32_t i = 0; i < tokens; i++)
+		ck_assert_int_eq(apus_token_child(loop, apus_loop_token(loop), &child), 0);
+	apus_cancel(loop, apus_loop_token(loop));
+	return loop;
+}
+
+START_TEST(cleanups_alone_have_the_whole_cancel_budget)
+{
+	int done = 0;
+	struct apus_loop *loop = loop_open_cancelling(0, &done);
+
+	turns(loop, 1); /* the walk of the root alone is a step or two */
+	ck_assert_int_ge(done, CANCEL_BUDGET - 2);
+	ck_assert_int_le(done, CANCEL_BUDGET);
+	turns(loop, 1);
+	ck_assert_int_ge(done, 2 * CANCEL_BUDGET - 2);
+	ck_assert_int_le(done, 2 * CANCEL_BUDGET);
+	loop_close(loop);
+}
+END_TEST
+
+START_TEST(walks_and_cleanups_have_half_of_the_cancel_budget_each)
+{
+	int done = 0;
+	struct apus_loop *loop = loop_open_cancelling(TOKENS, &done);
+
+	for (int turn = 1; turn <= 4; turn++) {
+		apus_turn(loop);
+		ck_assert_int_eq(done, turn * CANCEL_BUDGET / 2);
+	}
+	ck_assert_uint_eq(counters(loop).full_cancel_budgets, 4);
+	loop_close(loop);
+}
+END_TEST
+
 /* ---- when the kernel is asked ------------------------------------------------ */
 
 /* How often the kernel was asked in so many turns, with a descriptor that somebody awaits. */
@@ -239,6 +307,106 @@ START_TEST(the_first_of_the_two_intervals_to_pass_counts)
 	ck_assert_uint_eq(reaps_in(loop, 30), 3);
 	loop->io_ns = loop->cx.now_ns - 3600 * APUS_SEC;
 	ck_assert_uint_eq(reaps_in(loop, 1), 1);
+	loop_close(loop);
+}
+END_TEST
+
+/* ---- what a turn leads to ------------------------------------------------------------ */
+
+START_TEST(idle_turns_are_counted_in_a_row_and_work_ends_the_row)
+{
+	struct apus_config config;
+	struct apus_loop *loop;
+	int done = 0;
+
+	config_virtual(&config, 0);
+	config.clock = APUS_CLOCK_AUTO;
+	config.backend = APUS_IO_NONE;
+	config.idle = APUS_IDLE_BACKOFF;
+	config.backoff_turns = 1000;
+	loop = loop_open_with(&config);
+	turns(loop, 5);
+	ck_assert_uint_eq(loop->idle_streak, 5);
+	apus_spawn_slab(loop, sleeper, (&(struct crowd){ .done = &done }), NULL);
+	apus_turn(loop);
+	ck_assert_uint_eq(loop->idle_streak, 0);
+	loop_close(loop);
+}
+END_TEST
+
+struct aborter {
+	struct apus_source source; /* first */
+	struct apus_join victim;
+	bool armed;
+};
+
+/* Aborts its victim, once, and calls that no work. */
+static uint32_t aborter_poll(struct apus_cx *cx, struct apus_source *source)
+{
+	struct aborter *aborter = (struct aborter *)source;
+
+	if (aborter->armed)
+		ck_assert_int_eq(apus_abort(cx->loop, aborter->victim), 1);
+	aborter->armed = false;
+	return 0;
+}
+
+static bool aborter_may_park(struct apus_source *source)
+{
+	(void)source;
+	return true;
+}
+
+/* A turn may do nothing and leave work for the next one all the same. */
+START_TEST(a_loop_does_not_park_while_a_cleanup_is_due)
+{
+	struct aborter aborter = { .source = { .poll = aborter_poll,
+		.may_park = aborter_may_park } };
+	struct apus_config config;
+	struct apus_loop *loop;
+	int done = 0;
+
+	config_virtual(&config, 0);
+	config.clock = APUS_CLOCK_AUTO;
+	config.idle = APUS_IDLE_BUSY;
+	loop = loop_open_with(&config);
+	apus_spawn_slab(loop, aborted, (&(struct crowd){ .done = &done }), &aborter.victim);
+	ck_assert_int_eq(apus_source_add(loop, &aborter.source), 0);
+	turns(loop, 2);
+	ck_assert_int_eq(apus_set_idle(loop, APUS_IDLE_PARK), 0);
+	loop->drain_ns = apus_clock_now(loop) + APUS_SEC; /* it would park until then */
+	aborter.armed = true;
+	apus_turn(loop);
+	ck_assert_uint_eq(counters(loop).parks, 0);
+	apus_turn(loop);
+	ck_assert_int_eq(done, 1);
+	loop->drain_ns = APUS_NEVER;
+	loop_close(loop);
+}
+END_TEST
+
+/* S11: a counter that stands still never comes to the time at which it would be looked at. */
+START_TEST(the_clock_is_looked_at_after_so_many_turns_too)
+{
+	struct apus_config config;
+	struct apus_loop *loop;
+
+	config_virtual(&config, 0);
+	config.clock = APUS_CLOCK_AUTO;
+	config.backend = APUS_IO_NONE;
+	loop = loop_open_with(&config);
+	if (apus_clock_kind_of(&loop->clock) != APUS_CLOCK_TSC) {
+		loop_close(loop);
+		TEST_SKIP("no TSC that can be trusted");
+	}
+	/* Ten seconds and hardly a tick: it stopped. */
+	loop->clock.sampled_ns -= 10 * APUS_SEC;
+	loop->clock.due_ns = APUS_NEVER;
+	loop->cx.turn = (1 << 20) - 3;
+	turns(loop, 2);
+	ck_assert(!apus_clock_has_fallen_back(&loop->clock));
+	turns(loop, 1);
+	ck_assert(apus_clock_has_fallen_back(&loop->clock));
 	loop_close(loop);
 }
 END_TEST
@@ -458,10 +626,15 @@ TEST_MAIN("loop limits",
 	timers_beyond_their_budget_fire_in_the_next_turns,
 	events_beyond_their_budget_are_reaped_in_the_next_turns,
 	wakes_beyond_their_budget_are_taken_in_the_next_turns,
+	cleanups_alone_have_the_whole_cancel_budget,
+	walks_and_cleanups_have_half_of_the_cancel_budget_each,
 	the_kernel_is_asked_every_turn_by_default,
 	the_kernel_is_asked_when_so_many_turns_have_passed,
 	the_kernel_is_asked_when_so_much_time_has_passed,
 	the_first_of_the_two_intervals_to_pass_counts,
+	idle_turns_are_counted_in_a_row_and_work_ends_the_row,
+	a_loop_does_not_park_while_a_cleanup_is_due,
+	the_clock_is_looked_at_after_so_many_turns_too,
 	a_bucket_is_as_wide_as_the_resolution_rounded_up,
 	a_loop_has_as_many_timers_without_an_owner_as_it_was_told,
 	prefault_touches_the_slots_at_open,
