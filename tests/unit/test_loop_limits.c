@@ -613,10 +613,11 @@ APUS_TASK(abandons, struct outer)
 START_TEST(a_sub_task_that_its_task_leaves_suspended_is_counted_in_debug_builds)
 {
 	struct apus_loop *loop = loop_open(0);
+	int done = 0;
 
 	ck_assert_int_eq((int)apus_run(loop, abandons, NULL), 0);
 	ck_assert_uint_eq(counters(loop).frames_abandoned, APUS_DEBUG ? 1 : 0);
-	ck_assert_int_eq((int)apus_run(loop, sleeper, (&(struct crowd){ .done = &(int){ 0 } })), 0);
+	ck_assert_int_eq((int)apus_run(loop, sleeper, (&(struct crowd){ .done = &done })), 0);
 	ck_assert_uint_eq(counters(loop).frames_abandoned, APUS_DEBUG ? 1 : 0);
 	loop_close(loop);
 }
