@@ -101,7 +101,7 @@ int main(void)
 {
 	static struct ring ring;
 	static struct packets packets;
-	struct port port = { { port_poll, port_may_park, NULL }, &ring, &packets };
+	struct port port = { { .poll = port_poll, .may_park = port_may_park }, &ring, &packets };
 	struct reader init = { .in = &packets };
 	struct apus_join join;
 	struct apus_loop *loop;

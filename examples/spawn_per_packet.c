@@ -68,7 +68,7 @@ static uint32_t queue_poll(struct apus_cx *cx, struct apus_source *source)
 int main(void)
 {
 	static struct apus_world world;
-	struct queue queue = { { queue_poll, NULL, NULL }, 0 };
+	struct queue queue = { { .poll = queue_poll }, 0 };
 	struct stats stats = { 0 };
 	struct apus_config config;
 	struct apus_loop *loop;

@@ -139,13 +139,16 @@ struct apus_drain_report {
 
 /*
  * A poll function of the user's that the loop calls every turn, first of all: a ring in
- * shared memory, a NIC queue, another library's loop.  It answers the work it did.  Unless
- * may_park says true, a loop with a source does not park.
+ * shared memory, a NIC queue, another library's loop.  It answers the work it did.  A loop
+ * with a source does not park, unless may_park says true, which is asked right before: the
+ * moment to arm what makes a lent descriptor readable.  A source that has lent one and has no
+ * may_park lets the loop park.
  */
 struct apus_source {
 	uint32_t (*poll)(struct apus_cx *cx, struct apus_source *source);
-	bool (*may_park)(struct apus_source *source); /* NULL: never */
+	bool (*may_park)(struct apus_source *source); /* NULL: only on a lent descriptor */
 	struct apus_source *next;             /* the loop's, while it is added */
+	uint64_t lent;                        /* the same: the descriptor to park on */
 };
 
 APUS_BEGIN_DECLS
@@ -305,6 +308,15 @@ APUS_API int apus_set_idle(struct apus_loop *loop, enum apus_idle idle);
 
 /* 0, -EINVAL without a poll function, -EBUSY if it is added already, -EPERM. */
 APUS_API int apus_source_add(struct apus_loop *loop, struct apus_source *source);
+/*
+ * Lends a descriptor that is readable while the source has something to do: a parked loop
+ * wakes for it.  The loop never reads it, so what stays readable keeps the loop awake.  It
+ * takes one of config.socket_count, and stays open and the caller's until it is lent no more:
+ * another one is, or -1, or the source is removed, or the loop has closed.  0; -ENOENT: the
+ * source is not added; -EINVAL: a virtual clock; -ENOSPC, -EPERM, -EBADF and what else says
+ * that it cannot be waited for: nothing is lent then.
+ */
+APUS_API int apus_source_lend(struct apus_loop *loop, struct apus_source *source, int fd);
 /* 0, or -ENOENT. */
 APUS_API int apus_source_remove(struct apus_loop *loop, struct apus_source *source);
 

@@ -53,7 +53,8 @@ enum apusi_slot_flags {
 	APUSI_CONNECTING = 1 << 6, /* connect(2) has begun and has not ended */
 	APUSI_WATCHED_OUT = 1 << 7, /* for writing */
 	APUSI_LISTENS = 1 << 8,     /* a listener */
-	APUSI_FED = 1 << 9          /* what comes is read from the backend, not from the socket */
+	APUSI_FED = 1 << 9,         /* what comes is read from the backend, not from the socket */
+	APUSI_PARKS = 1 << 10       /* lent to park on: nobody awaits it, no turn asks for it */
 };
 
 struct apusi_slot {
@@ -158,6 +159,13 @@ static inline uint32_t apusi_io_reap(struct apus_io *io, int64_t timeout_ns, uin
 		return apusi_io_park(io, timeout_ns, budget);
 	return io->backend->reap(io, 0, budget);
 }
+
+/*
+ * A descriptor of somebody else's to park on: armed anew before each park, it ends it while it
+ * is readable.  It takes a slot, stays the lender's, and is given back by closing the token.
+ */
+int apusi_io_lend(struct apus_io *io, int fd, uint64_t *token);
+int apusi_io_lend_arm(struct apus_io *io, uint64_t token);
 
 /* Parking also ends when fd, an eventfd, is readable; it is drained here.  -1: none. */
 int apusi_io_set_wake(struct apus_io *io, int fd);

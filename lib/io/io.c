@@ -244,7 +244,7 @@ void apusi_slot_unwatched(struct apus_io *io, struct apusi_slot *slot, uint32_t 
 	if (!is_watched_at_all(slot))
 		return;
 	slot->flags &= ~flags;
-	if (!is_watched_at_all(slot))
+	if (!is_watched_at_all(slot) && (slot->flags & APUSI_PARKS) == 0)
 		io->watched_count--;
 }
 
@@ -284,7 +284,7 @@ int apusi_slot_watch(struct apus_io *io, struct apusi_slot *slot, bool writer)
 	err = io->backend->watch(io, slot, writer);
 	if (err)
 		return err;
-	if (!is_watched_at_all(slot))
+	if (!is_watched_at_all(slot) && (slot->flags & APUSI_PARKS) == 0)
 		io->watched_count++;
 	if (!writer || !io->backend->watches_apart)
 		slot->flags |= APUSI_WATCHED;
@@ -443,6 +443,40 @@ bool apusi_io_prepare(struct apus_io *io)
 int apusi_io_fd(const struct apus_io *io)
 {
 	return io->backend->fd != NULL ? io->backend->fd(io) : -ENOTSUP;
+}
+
+/* ---- lent to park on ----------------------------------------------------------------------- */
+
+int apusi_io_lend(struct apus_io *io, int fd, uint64_t *token)
+{
+	struct apusi_slot *slot;
+	int err = apusi_slot_open(io, fd, APUSI_SHARED | APUSI_PARKS, &slot);
+
+	if (err)
+		return err;
+	slot->ready = 0;
+	err = apusi_slot_watch(io, slot, false); /* at once: the kernel says whether it can be */
+	if (err)
+		apusi_slot_close(io, slot);
+	else
+		*token = apusi_slot_token(slot);
+	return err;
+}
+
+/*
+ * An edge that was told since is used up, whatever its source took: watched anew, the kernel
+ * looks at what is there now.  One that was not told is still to come.
+ */
+int apusi_io_lend_arm(struct apus_io *io, uint64_t token)
+{
+	struct apusi_slot *slot = apusi_slot_find(io, token);
+
+	if (slot == NULL)
+		return -ESTALE;
+	if (slot->ready != 0)
+		slot_unwatch(io, slot);
+	slot->ready = 0;
+	return apusi_slot_watch(io, slot, false);
 }
 
 /* ---- hot descriptors ---------------------------------------------------------------------- */

@@ -4,7 +4,11 @@
 
 #include "io/backend.h"
 
-/* No descriptors; a loop without I/O still parks, and its wake descriptor ends that. */
+/*
+ * No descriptors but to park on: a loop without I/O still parks, and its wake descriptor ends
+ * that, or one that a source has lent.
+ */
+enum { LENT_MAX = 63 };
 
 static int open_none(struct apus_io *io, char *reason, size_t reason_bytes)
 {
@@ -12,17 +16,38 @@ static int open_none(struct apus_io *io, char *reason, size_t reason_bytes)
 	return 0;
 }
 
+static bool is_lent(const struct apusi_slot *slot)
+{
+	return (slot->flags & (APUSI_PARKS | APUSI_WATCHED)) == (APUSI_PARKS | APUSI_WATCHED);
+}
+
+/* The wake descriptor first; ppoll passes over one of -1. */
+static nfds_t poll_fill(struct apus_io *io, struct pollfd *polled)
+{
+	nfds_t count = 1;
+	uint32_t i;
+
+	polled[0] = (struct pollfd){ .fd = io->wake_fd, .events = POLLIN };
+	for (i = 0; i < io->slots.used_count; i++) {
+		const struct apusi_slot *slot = apus_slab_at(&io->slots, i);
+
+		if (is_lent(slot))
+			polled[count++] = (struct pollfd){ .fd = slot->fd, .events = POLLIN };
+	}
+	return count;
+}
+
 static uint32_t reap(struct apus_io *io, int64_t timeout_ns, uint32_t budget)
 {
-	struct pollfd wake = { .fd = io->wake_fd, .events = POLLIN };
 	struct timespec time = { .tv_sec = timeout_ns / APUS_SEC, .tv_nsec = timeout_ns % APUS_SEC };
+	struct pollfd polled[1 + LENT_MAX];
+	nfds_t count = poll_fill(io, polled);
+	int ready = ppoll(polled, count, timeout_ns == APUS_NEVER ? NULL : &time, NULL);
 
 	(void)budget;
-	/* ppoll passes over a descriptor of -1. */
-	if (ppoll(&wake, 1, timeout_ns == APUS_NEVER ? NULL : &time, NULL) <= 0)
-		return 0;
-	apusi_io_drain_wake(io);
-	return 1;
+	if (ready > 0 && polled[0].revents != 0)
+		apusi_io_drain_wake(io);
+	return ready > 0 ? (uint32_t)ready : 0;
 }
 
 static void close_none(struct apus_io *io)
@@ -32,8 +57,14 @@ static void close_none(struct apus_io *io)
 
 static int watch(struct apus_io *io, struct apusi_slot *slot, bool writer)
 {
-	(void)io, (void)slot, (void)writer;
-	return -ENOTSUP;
+	struct pollfd polled[1 + LENT_MAX], itself = { .fd = slot->fd };
+
+	(void)writer;
+	if ((slot->flags & APUSI_PARKS) == 0)
+		return -ENOTSUP;
+	if (poll(&itself, 1, 0) < 0 || (itself.revents & POLLNVAL) != 0)
+		return -EBADF;
+	return poll_fill(io, polled) <= LENT_MAX ? 0 : -ENOSPC;
 }
 
 static void take_out(struct apus_io *io, struct apusi_slot *slot)

@@ -14,7 +14,18 @@ static bool sources_may_park(const struct apus_loop *loop)
 	struct apus_source *source;
 
 	for (source = loop->sources; source != NULL; source = source->next)
-		if (source->may_park == NULL || !source->may_park(source))
+		if (source->may_park != NULL ? !source->may_park(source) : source->lent == 0)
+			return false;
+	return true;
+}
+
+/* What sources have lent ends the park from here on.  False: it could not be armed. */
+static bool sources_arm(struct apus_loop *loop)
+{
+	struct apus_source *source;
+
+	for (source = loop->sources; source != NULL; source = source->next)
+		if (source->lent != 0 && apusi_io_lend_arm(loop->cx.io, source->lent) != 0)
 			return false;
 	return true;
 }
@@ -47,7 +58,7 @@ int64_t apusi_wait_ns(struct apus_loop *loop)
 {
 	int64_t deadline_ns;
 
-	if (work_is_left(loop) || !sources_may_park(loop))
+	if (work_is_left(loop) || !sources_may_park(loop) || !sources_arm(loop))
 		return 0;
 	deadline_ns = next_deadline_ns(loop);
 	if (deadline_ns == APUS_NEVER)
@@ -75,7 +86,7 @@ int64_t apus_loop_next_ns(struct apus_loop *loop)
  *
  * One of the two sees the other.  Bells are armed after parked is set, so that who finds one
  * armed finds the loop parked, or awake again.  [A] is in lib/wait/inbox.h, [G] and [H] in
- * lib/channels/bell.c.
+ * lib/channels/ends.c.
  */
 bool apusi_wait_begin(struct apus_loop *loop)
 {

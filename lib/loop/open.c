@@ -427,8 +427,37 @@ int apus_source_add(struct apus_loop *loop, struct apus_source *source)
 		if (*link == source)
 			return -EBUSY;
 	source->next = NULL;
+	source->lent = 0;
 	*link = source;
 	return 0;
+}
+
+static bool source_is_added(const struct apus_loop *loop, const struct apus_source *source)
+{
+	const struct apus_source *each = loop->sources;
+
+	while (each != NULL && each != source)
+		each = each->next;
+	return each != NULL;
+}
+
+static void source_give_back(struct apus_loop *loop, struct apus_source *source)
+{
+	if (source->lent != 0)
+		(void)apus_io_close(loop, source->lent);
+	source->lent = 0;
+}
+
+int apus_source_lend(struct apus_loop *loop, struct apus_source *source, int fd)
+{
+	if (!apus_loop_is_mine(loop))
+		return -EPERM;
+	if (!source_is_added(loop, source))
+		return -ENOENT;
+	if (loop->config.clock == APUS_CLOCK_VIRTUAL)
+		return -EINVAL;
+	source_give_back(loop, source);
+	return fd < 0 ? 0 : apusi_io_lend(loop->cx.io, fd, &source->lent);
 }
 
 int apus_source_remove(struct apus_loop *loop, struct apus_source *source)
@@ -443,6 +472,7 @@ int apus_source_remove(struct apus_loop *loop, struct apus_source *source)
 		*link = source->next;
 		if (loop->source_next == source)
 			loop->source_next = source->next;
+		source_give_back(loop, source);
 		return 0;
 	}
 	return -ENOENT;

@@ -1199,7 +1199,7 @@ START_TEST(sources_are_polled_every_turn_and_may_leave_from_inside)
 {
 	struct apus_loop *loop = loop_open(0);
 	struct counted_source a = { .source.poll = source_poll }, b = a, c = a;
-	struct apus_source none = { NULL, NULL, NULL };
+	struct apus_source none = { .poll = NULL };
 
 	a.leave_after = 3;
 	b.work = 2;
@@ -1232,7 +1232,7 @@ static uint32_t removes_next(struct apus_cx *cx, struct apus_source *source)
 START_TEST(a_source_may_remove_the_one_behind_it)
 {
 	struct apus_loop *loop = loop_open(0);
-	struct apus_source first = { removes_next, NULL, NULL };
+	struct apus_source first = { .poll = removes_next };
 	struct counted_source a = { .source.poll = source_poll }, b = a;
 
 	apus_source_add(loop, &first);
@@ -1269,6 +1269,196 @@ START_TEST(a_loop_with_a_source_parks_only_if_all_allow_it)
 	spawn(loop, '\0', 10 * APUS_MSEC, 100000); /* what a park ends with */
 	while (counters(loop).parks == 0)
 		turns(loop, 1);
+	loop_close(loop);
+}
+END_TEST
+
+/* ---- lending a descriptor to park on --------------------------------------- */
+
+/* Reads at most one byte a poll, and says that it was no work; but for what is enough. */
+struct lender {
+	struct apus_source source;
+	int fd;
+	uint32_t got, enough;
+};
+
+static uint32_t lender_poll(struct apus_cx *cx, struct apus_source *source)
+{
+	struct lender *self = (struct lender *)source;
+	char byte;
+
+	(void)cx;
+	if (read(self->fd, &byte, 1) == 1)
+		apus_store_release(&self->got, self->got + 1);
+	return self->got == self->enough; /* or the turn would park, and nobody comes any more */
+}
+
+static struct lender lender_of(int fd, uint32_t enough)
+{
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	return (struct lender){ .source.poll = lender_poll, .fd = fd, .enough = enough };
+}
+
+struct giver {
+	struct lender *to;
+	int fd;
+};
+
+enum { GIFTS = 300 };
+
+/* Each time when the loop is about to park, or has. */
+static void *giver_run(void *arg)
+{
+	struct giver *self = arg;
+	uint32_t n;
+
+	for (n = 0; n < GIFTS; n++) {
+		while (apus_load_acquire(&self->to->got) != n)
+			sched_yield();
+		if (n % 3)
+			usleep(n % 50);
+		ck_assert_int_eq(write(self->fd, "x", 1), 1);
+	}
+	return NULL;
+}
+
+static const enum apus_io_kind park_kinds[] = { APUS_IO_AUTO, APUS_IO_NONE };
+
+START_TEST(a_lent_descriptor_ends_every_park)
+{
+	struct giver giver;
+	struct lender lender;
+	pthread_t thread;
+	int i, ends[2];
+
+	for (i = 0; i < 2; i++) {
+		struct apus_loop *loop = open_real(APUS_IDLE_PARK, park_kinds[i]);
+
+		ck_assert_int_eq(pipe(ends), 0);
+		lender = lender_of(ends[0], GIFTS);
+		giver = (struct giver){ &lender, ends[1] };
+		ck_assert_int_eq(apus_source_add(loop, &lender.source), 0);
+		ck_assert_int_eq(apus_source_lend(loop, &lender.source, ends[0]), 0);
+		pthread_create(&thread, NULL, giver_run, &giver);
+		while (lender.got < GIFTS) /* nothing else ends a park */
+			turns(loop, 1);
+		pthread_join(thread, NULL);
+		ck_assert_uint_gt(counters(loop).parks, 0);
+		loop_close(loop);
+		close(ends[0]);
+		close(ends[1]);
+	}
+}
+END_TEST
+
+/* Not what changed ends the park, but what is so: the source takes a byte each time. */
+START_TEST(what_stays_readable_keeps_the_loop_awake)
+{
+	struct lender lender;
+	int i, ends[2];
+
+	for (i = 0; i < 2; i++) {
+		struct apus_loop *loop = open_real(APUS_IDLE_PARK, park_kinds[i]);
+
+		ck_assert_int_eq(pipe(ends), 0);
+		lender = lender_of(ends[0], 7);
+		ck_assert_int_eq(apus_source_add(loop, &lender.source), 0);
+		ck_assert_int_eq(write(ends[1], "1234567", 7), 7);
+		ck_assert_int_eq(apus_source_lend(loop, &lender.source, ends[0]), 0);
+		while (lender.got < 7)
+			turns(loop, 1);
+		lender.enough = 14;
+		ck_assert_int_eq(write(ends[1], "1234567", 7), 7);
+		while (lender.got < 14)
+			turns(loop, 1);
+		loop_close(loop);
+		close(ends[0]);
+		close(ends[1]);
+	}
+}
+END_TEST
+
+START_TEST(a_lent_descriptor_is_given_back_and_may_be_vetoed)
+{
+	struct apus_loop *loop = open_real(APUS_IDLE_PARK, APUS_IO_AUTO);
+	struct counted_source source = { .source.poll = source_poll }, other = source;
+	int ends[2];
+
+	ck_assert_int_eq(pipe(ends), 0);
+	spawn(loop, '\0', APUS_MSEC, 100000); /* what a park ends with */
+	apus_source_add(loop, &source.source);
+	ck_assert_int_eq(apus_source_lend(loop, &other.source, ends[0]), -ENOENT);
+	ck_assert_int_eq(apus_source_lend(loop, &source.source, 1000000), -EBADF);
+	ck_assert_uint_eq(counters(loop).sockets_open, 0);
+	turns(loop, 20);
+	ck_assert_uint_eq(counters(loop).parks, 0);
+	ck_assert_int_eq(apus_source_lend(loop, &source.source, ends[0]), 0);
+	ck_assert_uint_eq(counters(loop).sockets_open, 1);
+	while (counters(loop).parks == 0)
+		turns(loop, 1);
+	/* A veto is a veto. */
+	source.source.may_park = source_may_park;
+	source.may_park = false;
+	other.polls = (int)counters(loop).parks;
+	turns(loop, 20);
+	ck_assert_uint_eq(counters(loop).parks, (unsigned)other.polls);
+	source.source.may_park = NULL;
+	/* Another one takes its place; -1 takes it back. */
+	ck_assert_int_eq(apus_source_lend(loop, &source.source, ends[1]), 0);
+	ck_assert_uint_eq(counters(loop).sockets_open, 1);
+	ck_assert_int_eq(apus_source_lend(loop, &source.source, -1), 0);
+	ck_assert_uint_eq(counters(loop).sockets_open, 0);
+	turns(loop, 20);
+	ck_assert_uint_eq(counters(loop).parks, (unsigned)other.polls);
+	ck_assert_int_eq(apus_source_lend(loop, &source.source, ends[0]), 0);
+	ck_assert_int_eq(apus_source_remove(loop, &source.source), 0);
+	ck_assert_uint_eq(counters(loop).sockets_open, 0);
+	/* And again; the loop's end gives it back, too. */
+	ck_assert_int_eq(apus_source_add(loop, &source.source), 0);
+	ck_assert_int_eq(apus_source_lend(loop, &source.source, ends[0]), 0);
+	loop_close(loop);
+	ck_assert_int_ge(fcntl(ends[0], F_GETFD), 0);
+	loop = loop_open(0);
+	apus_source_add(loop, &source.source);
+	ck_assert_int_eq(apus_source_lend(loop, &source.source, ends[0]), -EINVAL); /* virtual */
+	loop_close(loop);
+}
+END_TEST
+
+/* A busy loop pays nothing for a descriptor that it never parks on. */
+START_TEST(a_busy_loop_never_asks_the_kernel_about_a_lent_descriptor)
+{
+	struct apus_loop *loop = open_real(APUS_IDLE_BUSY, APUS_IO_AUTO);
+	struct counted_source source = { .source.poll = source_poll };
+	uint64_t reaps;
+	int ends[2];
+
+	ck_assert_int_eq(pipe(ends), 0);
+	apus_source_add(loop, &source.source);
+	ck_assert_int_eq(apus_source_lend(loop, &source.source, ends[0]), 0);
+	reaps = counters(loop).io_reaps;
+	ck_assert_int_eq(write(ends[1], "x", 1), 1);
+	turns(loop, 100);
+	ck_assert_uint_eq(counters(loop).io_reaps, reaps);
+	loop_close(loop);
+}
+END_TEST
+
+START_TEST(descriptors_to_park_on_run_out_as_a_value)
+{
+	struct apus_loop *loop = open_real(APUS_IDLE_PARK, APUS_IO_NONE);
+	static struct counted_source sources[64];
+	int ends[2], i;
+
+	ck_assert_int_eq(pipe(ends), 0);
+	for (i = 0; i < 64; i++) {
+		sources[i].source.poll = source_poll;
+		apus_source_add(loop, &sources[i].source);
+		ck_assert_int_eq(apus_source_lend(loop, &sources[i].source, ends[0]),
+			i < 63 ? 0 : -ENOSPC);
+	}
+	apus_source_remove(loop, &sources[7].source);
+	ck_assert_int_eq(apus_source_lend(loop, &sources[63].source, ends[0]), 0);
 	loop_close(loop);
 }
 END_TEST
@@ -1440,6 +1630,7 @@ static void *call_from_outside(void *arg)
 	ck_assert_int_eq(apus_close(loop, NULL), -EPERM);
 	ck_assert_int_eq(apus_source_add(loop, &source.source), -EPERM);
 	ck_assert_int_eq(apus_source_remove(loop, &source.source), -EPERM);
+	ck_assert_int_eq(apus_source_lend(loop, &source.source, 0), -EPERM);
 	ck_assert_int_eq(apus_set_idle(loop, APUS_IDLE_BUSY), -EPERM);
 	ck_assert_int_eq(apus_abort(loop, outside->join), -EPERM);
 	ck_assert_int_eq(apus_detach(loop, outside->join), -EPERM);
@@ -1510,6 +1701,10 @@ LOOP_TEST_MAIN("loop",
 	sources_are_polled_every_turn_and_may_leave_from_inside,
 	a_source_may_remove_the_one_behind_it,
 	a_loop_with_a_source_parks_only_if_all_allow_it,
+	a_lent_descriptor_ends_every_park, what_stays_readable_keeps_the_loop_awake,
+	a_lent_descriptor_is_given_back_and_may_be_vetoed,
+	a_busy_loop_never_asks_the_kernel_about_a_lent_descriptor,
+	descriptors_to_park_on_run_out_as_a_value,
 	a_cpu_that_does_not_exist_is_an_error_with_the_reason,
 	affinity_is_kept_without_the_option_and_restored_with_it,
 	fifo_is_refused_to_a_busy_loop_under_throttling_unless_forced,
