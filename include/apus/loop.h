@@ -187,7 +187,7 @@ APUS_API int apus_drain(struct apus_loop *loop, int64_t timeout_ns,
  * One turn, for those who own their main: the work done.
  *
  *	clock      read once; everything in the turn agrees on now_ns
- *	sources    user poll functions, awaited hot sockets
+ *	sources    user poll functions, awaited hot sockets and channels of other threads
  *	io         reap the kernel, when an interval has passed
  *	inbox      wakes and spawns of other threads, stop, signals: one load when empty
  *	timers     due deadlines, at most the budget: one compare when none is due
