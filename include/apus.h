@@ -15,8 +15,9 @@
  *   wait      the scheduler's vocabulary: what a poll answers, the context that everybody is
  *             handed, wait queues.  sync.h: notify, event, semaphore.  waker.h: waking a task
  *             from any thread.  op.h: operations that lend the kernel a buffer.
- *   channels  bounded, typed queues between tasks; full is an answer, and the message stays
- *             with the caller.
+ *   channels  bounded, typed queues between tasks, threads and loops; full is an answer, and
+ *             the message stays with the caller.  latest.h and fanout.h: one writer, many
+ *             readers.  ring.h: records of bytes, also between processes.
  *   cancel    a tree of tokens: cancelling asks, and ends nothing by itself.
  *   offload   functions that block, run by a few helper threads and awaited.
  *   task      kinds, spawn, await, join, abort, sets; sleep, interval, select, timeout.

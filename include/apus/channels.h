@@ -12,7 +12,7 @@
  * Each header says its own contract.  What is the same for all of them: a message is
  * copied into a slot and out of it; full is -EAGAIN or a wait, closed is -EPIPE, and then
  * the message is still the caller's; what was buffered drains before the end is told.
- * latest and fanout are never full: their writer waits for nobody.
+ * latest and fanout are never full: their writer waits for nobody.  The manual: apus_channels(3).
  */
 #ifndef APUS_CHANNELS_H
 #define APUS_CHANNELS_H
