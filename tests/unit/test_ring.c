@@ -543,14 +543,13 @@ static unsigned line_count(void)
 	return count;
 }
 
-static void claimer_start(struct claimer *claimer, char byte, int64_t timeout_ns)
+/* Of those who came, some stand in the line and one may have given up. */
+static void claimer_start(struct claimer *claimer, char byte, int64_t timeout_ns, unsigned came,
+	const struct claimer *late)
 {
-	unsigned before = line_count();
-
 	*claimer = (struct claimer){ byte, timeout_ns, 1, 0 };
 	ck_assert_int_eq(pthread_create(&claimer->thread, NULL, claimer_run, claimer), 0);
-	/* It stands in the line, or has given up already. */
-	while (line_count() == before && apus_load_acquire(&claimer->err) == 1)
+	while (line_count() + (late != NULL && apus_load_acquire(&late->err) != 1) != came)
 		sched_yield();
 }
 
@@ -566,10 +565,10 @@ START_TEST(threads_and_tasks_stand_in_one_line)
 	ring_make((uint32_t)_i);
 	for (i = 0; i < 8; i++)
 		ck_assert_int_eq(put(&ring, 'x', 112), 0);
-	claimer_start(&one, '1', APUS_NEVER);
+	claimer_start(&one, '1', APUS_NEVER, 1, NULL);
 	giver_start(loop, "2", 112, APUS_NEVER);
-	claimer_start(&late, '-', APUS_MSEC);
-	claimer_start(&two, '3', APUS_NEVER);
+	claimer_start(&late, '-', APUS_MSEC, 3, &late);
+	claimer_start(&two, '3', APUS_NEVER, 4, &late);
 	pthread_join(late.thread, NULL);
 	ck_assert_int_eq(late.err, -ETIME);
 	for (i = 0; i < 8; i++)
@@ -604,9 +603,9 @@ START_TEST(closing_wakes_the_whole_line)
 	for (i = 0; i < 8; i++)
 		ck_assert_int_eq(put(&ring, 'x', 112), 0);
 	giver_start(loop, "a", 112, APUS_NEVER);
-	claimer_start(&one, '1', APUS_NEVER);
+	claimer_start(&one, '1', APUS_NEVER, 2, NULL);
 	giver_start(loop, "b", 112, APUS_NEVER);
-	claimer_start(&two, '2', APUS_NEVER);
+	claimer_start(&two, '2', APUS_NEVER, 4, NULL);
 	apus_ring_close(&ring);
 	pthread_join(one.thread, NULL);
 	pthread_join(two.thread, NULL);
