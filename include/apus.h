@@ -24,6 +24,7 @@
  *   io        descriptors on a loop: anything that can be read or written, awaited.
  *   net       TCP, UDP and Unix sockets as awaitables.  resolve.h: names to addresses, and
  *             connecting to a name.
+ *   file      files and directories as awaitables; what is cached is read at once.
  *   loop      configuration, the turn, run, stop, drain, close.  remote.h: the one door for
  *             other threads.
  *
@@ -39,6 +40,7 @@
 #include "apus/cancel.h"
 #include "apus/channels.h"
 #include "apus/clock.h"
+#include "apus/file.h"
 #include "apus/histogram.h"
 #include "apus/io.h"
 #include "apus/loop.h"

@@ -59,6 +59,7 @@ struct apus_config {
 	uint32_t offload_bytes;  /* the largest data of one */
 	uint32_t socket_count;   /* descriptors open at once */
 	uint32_t segment_bytes, segment_count; /* the loop's own memory to receive into */
+	uint32_t file_count;     /* files and directories open at once */
 	bool prefault, lock_memory;
 	bool huge_pages; /* the task slots, from the kernel's pool */
 	int numa_node; /* -1: any */
@@ -117,6 +118,7 @@ struct apus_counters {
 	uint64_t frames_abandoned; /* debug builds: sub-tasks left suspended by a task that returned */
 	uint64_t timers_pending, timers_fired;
 	uint64_t sockets_open, stale_events, io_reaps;
+	uint64_t files_open;
 	uint64_t full_task_budgets, full_timer_budgets, full_io_budgets, full_inbox_budgets,
 		full_cancel_budgets;
 	uint64_t quota_turns; /* tasks phases that the quota ended */

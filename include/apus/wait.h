@@ -32,6 +32,7 @@ struct apus_set;
 struct apus_task;
 struct apus_waker_cell;
 struct apus_world;
+struct apusi_files;
 struct apusi_offload;
 struct apusi_ops;
 struct apusi_poller;
@@ -278,6 +279,7 @@ struct apus_cx {
 	struct apus_cancel *cancel;
 	struct apus_io *io;
 	struct apusi_offload *offload; /* NULL: the loop has no helpers */
+	struct apusi_files *files;     /* the table of file handles */
 	struct apusi_ops *ops;         /* what tasks have begun and others carry out */
 	const void *stack;             /* debug builds: where the stack of the poll that runs begins */
 	struct apus_slab tasks;

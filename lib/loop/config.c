@@ -17,6 +17,7 @@ void apus_config_init(struct apus_config *config)
 	config->socket_count = 1024;
 	config->segment_bytes = 4096;
 	config->segment_count = 256;
+	config->file_count = 256;
 	config->offload_threads = 2;
 	config->offload_count = 64;
 	config->offload_bytes = 1536;
@@ -53,6 +54,7 @@ static int check_counts(struct apus_config *config)
 		{ "socket_count", config->socket_count },
 		{ "segment_bytes", config->segment_bytes },
 		{ "segment_count", config->segment_count },
+		{ "file_count", config->file_count },
 		{ "offload_count", config->offload_count },
 		{ "offload_bytes", config->offload_bytes },
 		{ "task_budget", config->task_budget },

@@ -6,6 +6,7 @@
 
 #include "apus/loop.h"
 #include "cancel/tree.h"
+#include "file/table.h"
 #include "io/backend.h"
 #include "loop/signals.h"
 #include "offload/pool.h"

@@ -208,11 +208,20 @@ static int open_offload(struct apus_loop *loop)
 	return err ? refuse(&loop->config, err, "config.offload_count or offload_bytes") : 0;
 }
 
+static int open_files(struct apus_loop *loop)
+{
+	int err = apusi_files_open(&loop->cx, loop->config.file_count,
+		loop->config.clock == APUS_CLOCK_VIRTUAL);
+
+	return err ? refuse(&loop->config, err, "config.file_count") : 0;
+}
+
 /* The order is that of the floors: each part may need the ones before. */
 static int open_parts(struct apus_loop *loop)
 {
 	static int (*const parts[])(struct apus_loop *) = { open_clock, open_port, open_tasks,
-		open_waits, open_wheel, open_cancel, open_offload, open_io, apusi_machine_take };
+		open_waits, open_wheel, open_cancel, open_offload, open_io, open_files,
+		apusi_machine_take };
 	size_t i;
 	int err = 0;
 
@@ -227,6 +236,7 @@ static void close_parts(struct apus_loop *loop)
 	struct apusi_offload *offload = loop->cx.offload;
 
 	apusi_machine_give(loop);
+	apusi_files_close(&loop->cx);
 	if (loop->cx.io != NULL)
 		apusi_io_close(loop->cx.io);
 	if (loop->cancel_open)
@@ -519,6 +529,7 @@ void apus_counters_read(struct apus_loop *loop, struct apus_counters *counters)
 	counters->slab_chunks = cx->tasks.chunk_count;
 	counters->tokens_used = loop->cancel.nodes.live_count - 1;
 	counters->sockets_open = apusi_io_socket_count(cx->io);
+	counters->files_open = apusi_files_count(cx);
 	counters->stale_events = cx->io->counts.stale_events;
 	counters->io_reaps = cx->io->counts.reaps;
 	counters->refusals += cx->io->counts.refusals;

@@ -68,10 +68,19 @@ static void request_give_back(struct apusi_offload_request *request)
 		request_free(request->pool, request);
 }
 
+static void request_returned(struct apus_cx *cx, struct apusi_offload_request *request)
+{
+	if (request->returned != NULL)
+		request->returned(cx, request->data);
+	request->returned = NULL;
+}
+
 static void verb_cancel(struct apus_cx *cx, struct apusi_op *op)
 {
-	if (request_unqueue(request_of(op)))
-		apusi_op_answer(cx, op, -ECANCELED);
+	if (!request_unqueue(request_of(op)))
+		return;
+	request_returned(cx, request_of(op));
+	apusi_op_answer(cx, op, -ECANCELED);
 }
 
 static void verb_abandon(struct apus_cx *cx, struct apusi_op *op)
@@ -119,8 +128,10 @@ static void request_take(struct apus_cx *cx, struct apus_inbox_node *node)
 		return;
 	}
 	request_back(request);
-	if (cx != NULL)
+	if (cx != NULL) {
+		request_returned(cx, request);
 		apusi_op_answer(cx, &request->op, request->result);
+	}
 	if (cx != NULL && !abandoned)
 		return;
 	apusi_request_discard(request, request->result);
@@ -160,6 +171,7 @@ static void request_prepare(struct apusi_offload *pool, struct apusi_offload_req
 	request->node.take = request_take;
 	request->pool = pool;
 	request->kind = kind;
+	request->returned = NULL;
 	request->away = false;
 	apus_store_relaxed(&request->unwanted, 0);
 	apus_store_relaxed(&request->status, APUSI_QUEUED);
@@ -209,6 +221,7 @@ int apusi_offload_submit(struct apus_cx *cx, struct apus_op *op)
 		err = helpers_want(pool);
 	if (err) {
 		pool->counts.refused++;
+		request_returned(cx, request);
 		apusi_op_withdraw(cx, op);
 		request_free(pool, request);
 		return err;
@@ -280,11 +293,12 @@ apus_poll apus_offload_cancel_kind(struct apus_cx *cx, struct apus_offload *op,
 	const struct apusi_call call = call_of(kind, data);
 	bool answered;
 
-	if (apusi_op_look(cx, &op->op, &call, &answered) == APUS_PENDING &&
-	    request_unqueue(request_of(op->op.request))) {
-		apusi_op_answer(cx, op->op.request, -ECANCELED);
-		apusi_op_release(cx, &op->op);
-		return -ECANCELED;
+	if (apusi_op_look(cx, &op->op, &call, &answered) == APUS_PENDING) {
+		verb_cancel(cx, op->op.request);
+		if (op->op.request->answered) {
+			apusi_op_release(cx, &op->op);
+			return -ECANCELED;
+		}
 	}
 	return op_await(cx, op, kind, data);
 }

@@ -29,6 +29,8 @@ struct apusi_offload_request {
 	struct apusi_offload *pool;
 	const struct apus_offload_kind *kind; /* NULL: there is nothing to discard */
 	struct apusi_offload_request *next, *prev; /* of those in use */
+	/* Or NULL.  Called once, on the loop's thread, when no helper will touch the data any more. */
+	void (*returned)(struct apus_cx *cx, void *data);
 	bool away;         /* in the queue, with a helper, or in the inbox */
 	uint32_t status;   /* enum apusi_offload_status */
 	uint32_t unwanted; /* the loop writes, the function may read */

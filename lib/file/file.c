@@ -1,0 +1,435 @@
+/*
+ * The awaitables of open files: what can be done at once is, the rest is a work for a helper.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "file/inner.h"
+
+/* A read of more is a copy that would keep the turn too long. */
+enum { CACHED_BYTES_MAX = 128 * 1024 };
+
+/* ---- works ------------------------------------------------------------------------ */
+
+static apus_poll work_run(void *data)
+{
+	struct apusi_work *work = (struct apusi_work *)data;
+
+	return work->verb->run(work);
+}
+
+/* What it opened is nobody's; on the helper's thread if the loop has closed. */
+static void work_discard(void *data, apus_poll result)
+{
+	struct apusi_work *work = (struct apusi_work *)data;
+
+	if (work->verb == &apusi_verb_send && work->other_fd >= 0)
+		close(work->other_fd);
+	if (!work->opens || result < 0)
+		return;
+	if (work->stream != NULL)
+		closedir(work->stream);
+	else
+		close((int)result);
+}
+
+static const struct apus_offload_kind work_kind = { work_run, work_discard, "file",
+	sizeof(struct apusi_work) };
+
+static void use_end(struct apus_cx *cx, struct apusi_file *file, bool closed)
+{
+	if (file != NULL && --file->uses == 0 && file->flags & APUSI_FILE_DROPPED)
+		apusi_file_free(cx->files, file, closed);
+}
+
+/* No helper has it any more: it was carried out, or will not be. */
+static void work_returned(struct apus_cx *cx, void *data)
+{
+	struct apusi_work *work = (struct apusi_work *)data;
+
+	if (work->verb == &apusi_verb_send && work->other_fd >= 0) {
+		close(work->other_fd); /* a duplicate, for this work alone */
+		work->other_fd = -1;
+	}
+	if (work->verb == &apusi_verb_list)
+		work->file->entry = work->entry;
+	use_end(cx, work->file, work->verb == &apusi_verb_close && work->fd < 0);
+	use_end(cx, work->other, false);
+}
+
+static int file_use(struct apusi_file *file)
+{
+	if (file == NULL)
+		return -1;
+	file->uses++;
+	return file->fd;
+}
+
+int apusi_work_claim(struct apus_cx *cx, struct apus_op *op, const struct apusi_call *call,
+	struct apusi_file *file, struct apusi_file *other, struct apusi_work **out)
+{
+	struct apusi_offload_request *request;
+	struct apusi_work *work;
+	int err = apusi_offload_claim(cx, op, &work_kind, call, &request);
+
+	if (err)
+		return err;
+	request->returned = work_returned;
+	work = (struct apusi_work *)(void *)request->data;
+	memset(work, 0, sizeof *work);
+	work->verb = (const struct apusi_file_verb *)call->verb;
+	work->file = file;
+	work->other = other;
+	work->fd = file_use(file);
+	work->other_fd = file_use(other);
+	work->bytes = call->bytes;
+	work->offset = call->offset;
+	*out = work;
+	return 0;
+}
+
+void apusi_work_lend(const struct apus_cx *cx, struct apus_op *op, const void *data)
+{
+	apusi_op_lend(cx, op->request, data);
+}
+
+apus_poll apusi_work_submit(struct apus_cx *cx, struct apus_op *op)
+{
+	bool answered;
+	int err = apusi_offload_submit(cx, op);
+
+	return err ? err : apusi_op_look(cx, op, NULL, &answered);
+}
+
+/* ---- reading and writing -------------------------------------------------------------- */
+
+/* What a transfer is: of one buffer, which `one` describes, or of a list. */
+struct transfer {
+	struct apusi_call call;
+	struct iovec one;
+	const struct iovec *list; /* NULL: one */
+	uint32_t count;
+};
+
+static const struct iovec *transfer_list(const struct transfer *asked)
+{
+	return asked->list != NULL ? asked->list : &asked->one;
+}
+
+static apus_poll transfer_submit(struct apus_cx *cx, struct apus_op *op, struct apusi_file *file,
+	const struct transfer *asked)
+{
+	struct apusi_work *work;
+	uint32_t i;
+	int err = apusi_work_claim(cx, op, &asked->call, file, NULL, &work);
+
+	if (err)
+		return err;
+	work->one = asked->one;
+	work->list = asked->list != NULL ? asked->list : &work->one;
+	work->count = asked->count;
+	work->flags = (int)file->flags;
+	if (asked->list != NULL)
+		apusi_work_lend(cx, op, asked->list);
+	for (i = 0; i < work->count; i++)
+		apusi_work_lend(cx, op, work->list[i].iov_base);
+	return apusi_work_submit(cx, op);
+}
+
+static size_t list_bytes(const struct iovec *list, uint32_t count)
+{
+	size_t bytes = 0;
+	uint32_t i;
+
+	for (i = 0; i < count; i++)
+		if (__builtin_add_overflow(bytes, list[i].iov_len, &bytes))
+			return SIZE_MAX;
+	return bytes;
+}
+
+/* A range that a file can have. */
+static bool range_is_valid(uint64_t offset, uint64_t bytes)
+{
+	return offset <= INT64_MAX && bytes <= INT64_MAX - offset;
+}
+
+/*
+ * From the page cache, or -EAGAIN: not all of it is there.  After fewer bytes than were asked
+ * for a second look tells whether that was the end of the file.
+ */
+static apus_poll read_cached(struct apusi_file *file, const struct iovec *list, uint32_t count,
+	size_t bytes, uint64_t offset)
+{
+	char one_more;
+	const struct iovec behind = { &one_more, 1 };
+	apus_poll got = apusi_system_read_cached(file->fd, list, (int)count, offset);
+
+	if (apus_likely(got == (apus_poll)bytes))
+		return got;
+	if (got > 0)
+		return apusi_system_read_cached(file->fd, &behind, 1, offset + (uint64_t)got) == 0 ?
+			got : -EAGAIN;
+	if (got != -EOPNOTSUPP)
+		return got;
+	file->flags |= APUSI_FILE_SLOW;
+	return -EAGAIN;
+}
+
+/* An idle object: from the cache, or by a helper. */
+static apus_poll read_begin(struct apus_cx *cx, struct apus_op *op, const struct transfer *asked,
+	size_t bytes)
+{
+	struct apusi_file *file = apusi_file_find(cx->files, asked->call.object);
+	apus_poll got = -EAGAIN;
+
+	if (apus_unlikely(file == NULL))
+		return -ESTALE;
+	if (apus_unlikely(!range_is_valid(asked->call.offset, bytes)))
+		return -EINVAL;
+	if (apus_likely((file->flags & (APUSI_FILE_DIRECT | APUSI_FILE_SLOW)) == 0 &&
+			bytes <= CACHED_BYTES_MAX && !cx->files->at_once))
+		got = read_cached(file, transfer_list(asked), asked->count, bytes,
+			asked->call.offset);
+	return apus_likely(got != -EAGAIN) ? got : transfer_submit(cx, op, file, asked);
+}
+
+static apus_poll write_begin(struct apus_cx *cx, struct apus_op *op, const struct transfer *asked,
+	size_t bytes)
+{
+	struct apusi_file *file = apusi_file_find(cx->files, asked->call.object);
+
+	if (file == NULL)
+		return -ESTALE;
+	if (!range_is_valid(asked->call.offset, bytes))
+		return -EINVAL;
+	return transfer_submit(cx, op, file, asked);
+}
+
+apus_poll apus_file_read_at(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
+	void *data, size_t bytes, uint64_t offset)
+{
+	const struct transfer asked = {
+		.call = { &apusi_verb_read, file.token, data, bytes, offset },
+		.one = { data, bytes },
+		.count = 1,
+	};
+	bool answered;
+	apus_poll answer = apusi_op_look(cx, op, &asked.call, &answered);
+
+	if (answer == APUSI_OP_IDLE)
+		return read_begin(cx, op, &asked, bytes);
+	return apusi_work_end(cx, op, answer, answered);
+}
+
+apus_poll apus_file_write_at(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
+	const void *data, size_t bytes, uint64_t offset)
+{
+	const struct transfer asked = {
+		.call = { &apusi_verb_write, file.token, data, bytes, offset },
+		.one = { (void *)(uintptr_t)data, bytes },
+		.count = 1,
+	};
+	bool answered;
+	apus_poll answer = apusi_op_look(cx, op, &asked.call, &answered);
+
+	if (answer == APUSI_OP_IDLE)
+		return write_begin(cx, op, &asked, bytes);
+	return apusi_work_end(cx, op, answer, answered);
+}
+
+apus_poll apus_file_append(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
+	const void *data, size_t bytes)
+{
+	const struct transfer asked = {
+		.call = { &apusi_verb_append, file.token, data, bytes, 0 },
+		.one = { (void *)(uintptr_t)data, bytes },
+		.count = 1,
+	};
+	bool answered;
+	apus_poll answer = apusi_op_look(cx, op, &asked.call, &answered);
+
+	if (answer == APUSI_OP_IDLE)
+		return write_begin(cx, op, &asked, bytes);
+	return apusi_work_end(cx, op, answer, answered);
+}
+
+static struct transfer transfer_of(const struct apusi_file_verb *verb, struct apus_file file,
+	const struct iovec *list, uint32_t count, uint64_t offset)
+{
+	const struct transfer asked = {
+		.call = { verb, file.token, list, count, offset },
+		.list = list,
+		.count = count,
+	};
+
+	return asked;
+}
+
+apus_poll apus_file_readv_at(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
+	const struct iovec *list, uint32_t count, uint64_t offset)
+{
+	const struct transfer asked = transfer_of(&apusi_verb_read, file, list, count, offset);
+	bool answered;
+	apus_poll answer = apusi_op_look(cx, op, &asked.call, &answered);
+
+	if (answer != APUSI_OP_IDLE)
+		return apusi_work_end(cx, op, answer, answered);
+	if (count > IOV_MAX)
+		return -EINVAL;
+	return read_begin(cx, op, &asked, list_bytes(list, count));
+}
+
+apus_poll apus_file_writev_at(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
+	const struct iovec *list, uint32_t count, uint64_t offset)
+{
+	const struct transfer asked = transfer_of(&apusi_verb_write, file, list, count, offset);
+	bool answered;
+	apus_poll answer = apusi_op_look(cx, op, &asked.call, &answered);
+
+	if (answer != APUSI_OP_IDLE)
+		return apusi_work_end(cx, op, answer, answered);
+	if (count > IOV_MAX)
+		return -EINVAL;
+	return write_begin(cx, op, &asked, list_bytes(list, count));
+}
+
+/* ---- what lends nothing ------------------------------------------------------------------ */
+
+/* A call of a file without a buffer; `flags` is the verb's own. */
+static apus_poll plain(struct apus_cx *cx, struct apus_op *op, const struct apusi_call *call,
+	int flags)
+{
+	bool answered;
+	apus_poll answer = apusi_op_look(cx, op, call, &answered);
+	struct apusi_file *file;
+	struct apusi_work *work;
+	int err;
+
+	if (answer != APUSI_OP_IDLE)
+		return apusi_work_end(cx, op, answer, answered);
+	file = apusi_file_find(cx->files, call->object);
+	if (file == NULL)
+		return -ESTALE;
+	err = apusi_work_claim(cx, op, call, file, NULL, &work);
+	if (err)
+		return err;
+	work->flags = flags;
+	return apusi_work_submit(cx, op);
+}
+
+apus_poll apus_file_sync(struct apus_cx *cx, struct apus_op *op, struct apus_file file)
+{
+	const struct apusi_call call = { &apusi_verb_sync, file.token, NULL, 0, 0 };
+
+	return plain(cx, op, &call, 0);
+}
+
+apus_poll apus_file_sync_data(struct apus_cx *cx, struct apus_op *op, struct apus_file file)
+{
+	const struct apusi_call call = { &apusi_verb_sync_data, file.token, NULL, 0, 0 };
+
+	return plain(cx, op, &call, 0);
+}
+
+apus_poll apus_file_truncate(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
+	uint64_t bytes)
+{
+	const struct apusi_call call = { &apusi_verb_truncate, file.token, NULL, bytes, 0 };
+
+	return bytes > INT64_MAX ? -EINVAL : plain(cx, op, &call, 0);
+}
+
+apus_poll apus_file_allocate(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
+	enum apus_allocate how, uint64_t offset, uint64_t bytes)
+{
+	const struct apusi_call call = { &apusi_verb_allocate, file.token, NULL, bytes, offset };
+
+	if ((unsigned)how > APUS_ALLOCATE_PUNCH || bytes == 0 || !range_is_valid(offset, bytes))
+		return -EINVAL;
+	return plain(cx, op, &call, (int)how);
+}
+
+apus_poll apus_file_stat(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
+	struct apus_stat *out)
+{
+	const struct apusi_call call = { &apusi_verb_stat, file.token, out, 0, 0 };
+	const struct apusi_op *request = apusi_op_request(cx, op);
+
+	/* Before the request is given back. */
+	if (request != NULL && request->owner == cx->task && request->answered &&
+	    request->call.verb == call.verb && request->call.data == out && request->result == 0)
+		*out = ((struct apusi_work *)apusi_offload_data(op->request))->stat;
+	return plain(cx, op, &call, 0);
+}
+
+/* ---- two files --------------------------------------------------------------------------- */
+
+static apus_poll copy_begin(struct apus_cx *cx, struct apus_op *op, const struct apusi_call *call,
+	uint64_t to, uint64_t to_offset)
+{
+	struct apusi_file *in = apusi_file_find(cx->files, call->object);
+	struct apusi_file *out = apusi_file_find(cx->files, to);
+	struct apusi_work *work;
+	int err;
+
+	if (in == NULL || out == NULL)
+		return -ESTALE;
+	if (!range_is_valid(call->offset, call->bytes) || !range_is_valid(to_offset, call->bytes))
+		return -EINVAL;
+	if (in == out && call->offset < to_offset + call->bytes && to_offset < call->offset + call->bytes)
+		return -EINVAL;
+	err = apusi_work_claim(cx, op, call, in, out, &work);
+	if (err)
+		return err;
+	work->other_offset = to_offset;
+	return apusi_work_submit(cx, op);
+}
+
+/* The call has no place for all that a copy is of: where it goes to is told by two words. */
+apus_poll apus_file_copy(struct apus_cx *cx, struct apus_op *op, struct apus_file from,
+	uint64_t from_offset, struct apus_file to, uint64_t to_offset, uint64_t bytes)
+{
+	const struct apusi_call call = { &apusi_verb_copy, from.token,
+		(const void *)(uintptr_t)(to.token ^ to_offset), bytes, from_offset };
+	bool answered;
+	apus_poll answer = apusi_op_look(cx, op, &call, &answered);
+
+	if (answer != APUSI_OP_IDLE)
+		return apusi_work_end(cx, op, answer, answered);
+	return copy_begin(cx, op, &call, to.token, to_offset);
+}
+
+/* ---- closing ------------------------------------------------------------------------------- */
+
+static apus_poll close_begin(struct apus_cx *cx, struct apus_op *op, const struct apusi_call *call)
+{
+	struct apusi_file *file = apusi_file_find(cx->files, call->object);
+	struct apusi_work *work;
+	int err;
+
+	if (file == NULL || file->flags & APUSI_FILE_DIRECTORY)
+		return -ESTALE;
+	if (file->uses != 0)
+		return -EBUSY;
+	if (!(file->flags & APUSI_FILE_OWNED))
+		return apus_file_drop(cx->loop, (struct apus_file){ call->object });
+	err = apusi_work_claim(cx, op, call, file, NULL, &work);
+	if (err)
+		return err;
+	apusi_file_retire(file);
+	return apusi_work_submit(cx, op);
+}
+
+apus_poll apus_file_close(struct apus_cx *cx, struct apus_op *op, struct apus_file file)
+{
+	const struct apusi_call call = { &apusi_verb_close, file.token, NULL, 0, 0 };
+	bool answered;
+	apus_poll answer = apusi_op_look(cx, op, &call, &answered);
+
+	if (answer == APUSI_OP_IDLE)
+		return close_begin(cx, op, &call);
+	return apusi_work_end(cx, op, answer, answered);
+}

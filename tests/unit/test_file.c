@@ -1,0 +1,1309 @@
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "apus/file.h"
+#include "apus/net.h"
+#include "file/inner.h"
+#include "loop_test.h"
+#include "wait/futex.h"
+
+/*
+ * Each test runs over every way that a file operation can be carried out: with helper threads
+ * and the page cache, and at once under a virtual clock.
+ */
+enum { HELPERS, AT_ONCE, WAYS };
+
+static char folder[] = "/tmp/apus-file-XXXXXX";
+
+/* A first loop, whose port stays: what is counted later is the test's own. */
+static void folder_make(void)
+{
+	struct apus_loop *loop;
+
+	ck_assert_int_eq(apus_open(&loop, NULL), 0);
+	loop_close(loop);
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	ck_assert_int_eq(chdir(folder), 0);
+}
+
+static void folder_remove(void)
+{
+	char command[64];
+
+	snprintf(command, sizeof command, "rm -rf %s", folder);
+	ck_assert_int_eq(chdir("/"), 0);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static void config_way(struct apus_config *config, int way)
+{
+	if (way == AT_ONCE) {
+		config_virtual(config, 0);
+	} else {
+		apus_config_init(config);
+		config->log_fn = NULL;
+		config->stall_ns = APUS_NEVER;
+		config->slot_count = 64;
+	}
+	config->state_bytes = 1280;
+}
+
+static struct apus_loop *way_loop(int way)
+{
+	struct apus_config config;
+
+	config_way(&config, way);
+	return loop_open_with(&config);
+}
+
+static uint64_t files_open(struct apus_loop *loop)
+{
+	return counters(loop).files_open;
+}
+
+static unsigned descriptors(void)
+{
+	DIR *stream = opendir("/proc/self/fd");
+	unsigned count = 0;
+
+	ck_assert_ptr_nonnull(stream);
+	while (readdir(stream) != NULL)
+		count++;
+	closedir(stream);
+	return count;
+}
+
+static void file_write(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_ge(fputs(text, file), 0);
+	ck_assert_int_eq(fclose(file), 0);
+}
+
+static void expect_file(const char *path, const char *text)
+{
+	char content[4096];
+	FILE *file = fopen(path, "r");
+	size_t bytes;
+
+	ck_assert_ptr_nonnull(file);
+	bytes = fread(content, 1, sizeof content - 1, file);
+	content[bytes] = '\0';
+	fclose(file);
+	ck_assert_str_eq(content, text);
+}
+
+/* Out of the page cache, where the file system and the kernel agree to that. */
+static void evict(const char *path)
+{
+	int fd = open(path, O_RDONLY);
+
+	ck_assert_int_ge(fd, 0);
+	fsync(fd);
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	close(fd);
+}
+
+/* ---- a task with all that these tests need ------------------------------------------- */
+
+struct user {
+	struct apus_frame frame;
+	struct apus_op op, ops[8];
+	struct apus_file file, other;
+	struct apus_directory directory;
+	struct apus_stat stat;
+	struct apus_file_session session;
+	apus_poll got, which;
+	const char *path;
+	void *page;
+	char buffer[64], more[64];
+	struct iovec list[3];
+	uint64_t offset;
+	unsigned i, count;
+};
+
+#define CHECK(claim)                                                            \
+	do {                                                                    \
+		if (!(claim)) {                                                 \
+			fprintf(stderr, "%s:%d: %s (got %d)\n", __FILE__, __LINE__, #claim, \
+				(int)self->got);                                \
+			return -EBADMSG;                                        \
+		}                                                               \
+	} while (0)
+
+/* Runs a task over each way, in an empty folder, and finds every descriptor closed. */
+#define OVER_EACH_WAY(kind, before, after)                                      \
+	do {                                                                    \
+		int way_;                                                       \
+		for (way_ = 0; way_ < WAYS; way_++) {                           \
+			unsigned open_ = descriptors();                         \
+			struct apus_loop *loop_ = way_loop(way_);               \
+			apus_poll result_;                                      \
+			before;                                                 \
+			result_ = apus_run(loop_, kind, NULL);                  \
+			ck_assert_int_eq(result_, 0);                           \
+			ck_assert_uint_eq(counters(loop_).ops_in_flight, 0);    \
+			ck_assert_uint_eq(files_open(loop_), 0);                \
+			after;                                                  \
+			loop_close(loop_);                                      \
+			ck_assert_uint_eq(descriptors(), open_);                \
+		}                                                               \
+	} while (0)
+
+/* ---- reading and writing ---------------------------------------------------------------- */
+
+APUS_TASK(writes_and_reads, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "new", O_RDWR | O_CREAT | O_EXCL, 0640,
+		&self->file));
+	CHECK(self->got == 0 && files_open(cx->loop) == 1);
+	APUS_AWAIT(self->got, apus_file_write_at(cx, &self->op, self->file, "hello, world", 12, 3));
+	CHECK(self->got == 12);
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, self->buffer, 12, 3));
+	CHECK(self->got == 12 && memcmp(self->buffer, "hello, world", 12) == 0);
+	/* A hole reads as zeros; the end answers fewer, and then none. */
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, self->buffer, 64, 0));
+	CHECK(self->got == 15 && memcmp(self->buffer, "\0\0\0hello, world", 15) == 0);
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, self->buffer, 64, 15));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, self->buffer, 64, 1 << 20));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, self->buffer, 0, 0));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_sync(cx, &self->op, self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_sync_data(cx, &self->op, self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_close(cx, &self->op, self->file));
+	CHECK(self->got == 0 && files_open(cx->loop) == 0);
+	APUS_END(0);
+}
+
+START_TEST(what_was_written_is_read)
+{
+	OVER_EACH_WAY(writes_and_reads, unlink("new"), (void)0);
+}
+END_TEST
+
+APUS_TASK(lists_of_buffers, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "lists", O_RDWR | O_CREAT, 0600,
+		&self->file));
+	CHECK(self->got == 0);
+	memcpy(self->buffer, "abcdefgh", 8);
+	self->list[0] = (struct iovec){ self->buffer, 3 };
+	self->list[1] = (struct iovec){ self->buffer, 0 };
+	self->list[2] = (struct iovec){ self->buffer + 3, 5 };
+	APUS_AWAIT(self->got, apus_file_writev_at(cx, &self->op, self->file, self->list, 3, 1));
+	CHECK(self->got == 8);
+	memset(self->buffer, 0, sizeof self->buffer);
+	APUS_AWAIT(self->got, apus_file_readv_at(cx, &self->op, self->file, self->list, 3, 1));
+	CHECK(self->got == 8 && memcmp(self->buffer, "abcdefgh", 8) == 0);
+	self->list[2].iov_len = 50;
+	APUS_AWAIT(self->got, apus_file_readv_at(cx, &self->op, self->file, self->list, 3, 4));
+	CHECK(self->got == 5 && memcmp(self->buffer, "defgh", 5) == 0);
+	APUS_AWAIT(self->got, apus_file_readv_at(cx, &self->op, self->file, self->list, 0, 4));
+	CHECK(self->got == 0);
+	CHECK(apus_file_readv_at(cx, &self->op, self->file, self->list, 1 << 20, 0) == -EINVAL);
+	CHECK(apus_file_drop(cx->loop, self->file) == 0);
+	APUS_END(0);
+}
+
+START_TEST(several_buffers_are_one_transfer)
+{
+	OVER_EACH_WAY(lists_of_buffers, (void)0, expect_file("lists", ""));
+}
+END_TEST
+
+/* Three steps of a helper and a bit, from several buffers: completed. */
+enum { LARGE = 3 * (1 << 20) + 12345 };
+
+APUS_TASK(moves_much, struct user)
+{
+	static unsigned char out[LARGE], in[LARGE];
+	unsigned i;
+
+	APUS_BEGIN(cx, self);
+	for (i = 0; i < LARGE; i++)
+		out[i] = (unsigned char)(i * 2654435761u >> 13);
+	memset(in, 0, sizeof in);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "large", O_RDWR | O_CREAT, 0600,
+		&self->file));
+	CHECK(self->got == 0);
+	self->list[0] = (struct iovec){ out, 1 << 20 };
+	self->list[1] = (struct iovec){ out + (1 << 20), 1000 };
+	self->list[2] = (struct iovec){ out + (1 << 20) + 1000, LARGE - (1 << 20) - 1000 };
+	APUS_AWAIT(self->got, apus_file_writev_at(cx, &self->op, self->file, self->list, 3, 0));
+	CHECK(self->got == LARGE);
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, in, LARGE, 0));
+	CHECK(self->got == LARGE && memcmp(in, out, LARGE) == 0);
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, in, LARGE, 100));
+	CHECK(self->got == LARGE - 100 && memcmp(in, out + 100, LARGE - 100) == 0);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(long_transfers_are_completed)
+{
+	OVER_EACH_WAY(moves_much, (void)0, (void)0);
+}
+END_TEST
+
+APUS_TASK(far_away, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "far", O_RDWR | O_CREAT, 0600, &self->file));
+	CHECK(self->got == 0);
+	self->offset = (UINT64_C(5) << 32) + 7;
+	APUS_AWAIT(self->got, apus_file_write_at(cx, &self->op, self->file, "far", 3, self->offset));
+	CHECK(self->got == 3);
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, self->buffer, 10,
+		self->offset - 2));
+	CHECK(self->got == 5 && memcmp(self->buffer, "\0\0far", 5) == 0);
+	APUS_AWAIT(self->got, apus_file_stat(cx, &self->op, self->file, &self->stat));
+	CHECK(self->got == 0 && self->stat.bytes == self->offset + 3);
+	CHECK(self->stat.stored_bytes < 1 << 20); /* sparse */
+	CHECK(apus_file_read_at(cx, &self->op, self->file, self->buffer, 1, UINT64_C(1) << 63) ==
+		-EINVAL);
+	CHECK(apus_file_write_at(cx, &self->op, self->file, "x", 2, INT64_MAX) == -EINVAL);
+	CHECK(apus_file_truncate(cx, &self->op, self->file, UINT64_MAX) == -EINVAL);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(offsets_go_beyond_four_gigabytes_and_files_may_be_sparse)
+{
+	OVER_EACH_WAY(far_away, (void)0, (void)0);
+}
+END_TEST
+
+APUS_TASK(appends, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "log",
+		O_WRONLY | O_CREAT | O_APPEND | O_TRUNC, 0600, &self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_append(cx, &self->op, self->file, "one ", 4));
+	CHECK(self->got == 4);
+	APUS_AWAIT(self->got, apus_file_append(cx, &self->op, self->file, "two ", 4));
+	CHECK(self->got == 4);
+	apus_file_drop(cx->loop, self->file);
+	/* Opened otherwise: where the system can. */
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "log", O_RDWR, 0, &self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_append(cx, &self->op, self->file, "three", 5));
+	CHECK(self->got == 5 || self->got == -ENOTSUP);
+	if (self->got == -ENOTSUP)
+		APUS_AWAIT(self->got, apus_file_write_at(cx, &self->op, self->file, "three", 5, 8));
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(appending_goes_to_the_end)
+{
+	OVER_EACH_WAY(appends, (void)0, expect_file("log", "one two three"));
+}
+END_TEST
+
+/* ---- the page cache ------------------------------------------------------------------------- */
+
+APUS_TASK(reads_cached, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "cached", O_RDONLY, 0, &self->file));
+	CHECK(self->got == 0);
+	/* A helper, or this, has brought it in. */
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, self->buffer, 64, 0));
+	CHECK(self->got == 11);
+	self->count = (unsigned)counters(cx->loop).offload_done;
+	/* Answered in the poll that asks, without a request: the whole, to the end, behind it. */
+	CHECK(apus_file_read_at(cx, &self->op, self->file, self->buffer, 6, 0) == 6);
+	CHECK(memcmp(self->buffer, "cached", 6) == 0);
+	CHECK(apus_file_read_at(cx, &self->op, self->file, self->buffer, 64, 7) == 4);
+	CHECK(apus_file_read_at(cx, &self->op, self->file, self->buffer, 64, 11) == 0);
+	self->list[0] = (struct iovec){ self->buffer, 4 };
+	self->list[1] = (struct iovec){ self->more, 4 };
+	CHECK(apus_file_readv_at(cx, &self->op, self->file, self->list, 2, 0) == 8);
+	CHECK(!apus_op_is_busy(&self->op));
+	CHECK(counters(cx->loop).offload_done == self->count);
+	/* More than a turn should copy is a helper's. */
+	self->got = apus_file_read_at(cx, &self->op, self->file, self->buffer, 128 * 1024 + 1, 0);
+	CHECK(self->got == APUS_PENDING);
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, self->buffer,
+		128 * 1024 + 1, 0));
+	CHECK(self->got == 11);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+/* Whether the file system of the folder can be asked at all. */
+static bool cache_is_told(void)
+{
+	char byte;
+	const struct iovec list = { &byte, 1 };
+	int fd = open("cached", O_RDONLY);
+	apus_poll got;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(read(fd, &byte, 1), 1);
+	got = apusi_system_read_cached(fd, &list, 1, 0);
+	close(fd);
+	return got == 1;
+}
+
+START_TEST(what_is_cached_is_read_at_once_without_a_request)
+{
+	struct apus_loop *loop;
+
+	file_write("cached", "cached text");
+	if (!cache_is_told())
+		TEST_SKIP("no RWF_NOWAIT on this file system");
+	loop = way_loop(HELPERS);
+	ck_assert_int_eq(apus_run(loop, reads_cached, NULL), 0);
+	loop_close(loop);
+}
+END_TEST
+
+/* Where the page cache has a part, or nothing, a helper reads it all. */
+APUS_TASK(reads_evicted, struct user)
+{
+	static char content[64 * 1024], first[4096];
+
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "evicted", O_RDONLY, 0, &self->file));
+	CHECK(self->got == 0);
+	evict("evicted");
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, content, sizeof content, 0));
+	CHECK(self->got == sizeof content && content[0] == 'e' && content[sizeof content - 1] == 'e');
+	evict("evicted");
+	CHECK(pread(apus_file_number(cx->loop, self->file), first, 100, 60000) == 100);
+	memset(content, 0, sizeof content);
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, content, sizeof content, 0));
+	CHECK(self->got == sizeof content && content[0] == 'e' && content[sizeof content - 1] == 'e');
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(what_is_not_cached_is_read_by_a_helper)
+{
+	static char content[64 * 1024 + 1];
+
+	memset(content, 'e', sizeof content - 1);
+	OVER_EACH_WAY(reads_evicted, file_write("evicted", content), (void)0);
+}
+END_TEST
+
+APUS_TASK(reads_directly, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "direct", O_RDONLY | O_DIRECT, 0,
+		&self->file));
+	if (self->got == -EINVAL)
+		return 1; /* the file system has none */
+	CHECK(self->got == 0);
+	CHECK(apus_file_session_init(&self->session, self->file, 100, 4) == -EINVAL);
+	CHECK(apus_file_session_init(&self->session, self->file, 0, 4) == -EINVAL);
+	CHECK(apus_file_session_init(&self->session, self->file, 8192, 2) == 0);
+	self->page = apus_file_session_claim(&self->session);
+	CHECK(self->page != NULL && (uintptr_t)self->page % 4096 == 0);
+	CHECK(apus_file_session_claim(&self->session) != NULL);
+	CHECK(apus_file_session_claim(&self->session) == NULL);
+	CHECK(apus_file_session_read(cx, &self->op, &self->session, self->buffer, 0) == -EINVAL);
+	/* Never on the loop's thread: a direct read waits for the disk. */
+	CHECK(apus_file_session_read(cx, &self->op, &self->session, self->page, 0) == APUS_PENDING);
+	APUS_AWAIT(self->got, apus_file_session_read(cx, &self->op, &self->session, self->page, 0));
+	CHECK(self->got == 8192 && ((char *)self->page)[8191] == 'd');
+	for (self->i = 0; self->i < 10; self->i++) {
+		APUS_AWAIT(self->got, apus_file_session_read(cx, &self->op, &self->session,
+			self->page, 8192));
+		CHECK(self->got == 4096 && ((char *)self->page)[4095] == 'd');
+	}
+	/* Misaligned: the kernel's answer. */
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, (char *)self->page + 1,
+		512, 0));
+	CHECK(self->got == -EINVAL || self->got == 512);
+	apus_file_session_deinit(&self->session);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(a_session_reads_around_the_cache_into_its_own_aligned_buffers)
+{
+	static char content[12 * 1024 + 1];
+	int way;
+
+	memset(content, 'd', sizeof content - 1);
+	file_write("direct", content);
+	for (way = 0; way < WAYS; way++) {
+		struct apus_loop *loop = way_loop(way);
+		apus_poll got = apus_run(loop, reads_directly, NULL);
+
+		loop_close(loop);
+		if (got == 1)
+			TEST_SKIP("no O_DIRECT on this file system");
+		ck_assert_int_eq(got, 0);
+	}
+}
+END_TEST
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+APUS_TASK(sizes, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "sizes", O_RDWR | O_CREAT, 0604,
+		&self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_truncate(cx, &self->op, self->file, 100));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_stat(cx, &self->op, self->file, &self->stat));
+	CHECK(self->got == 0 && self->stat.bytes == 100 && S_ISREG(self->stat.mode));
+	CHECK((self->stat.mode & 0777) == 0604 && self->stat.link_count == 1);
+	CHECK(self->stat.written_ns > INT64_C(1500000000) * APUS_SEC);
+	APUS_AWAIT(self->got, apus_file_allocate(cx, &self->op, self->file, APUS_ALLOCATE_EXTEND, 0,
+		1 << 20));
+	CHECK(self->got == 0 || self->got == -EOPNOTSUPP);
+	if (self->got == 0) {
+		APUS_AWAIT(self->got, apus_file_allocate(cx, &self->op, self->file,
+			APUS_ALLOCATE_KEEP, 1 << 20, 1 << 20));
+		CHECK(self->got == 0 || self->got == -EOPNOTSUPP);
+		APUS_AWAIT(self->got, apus_file_stat(cx, &self->op, self->file, &self->stat));
+		CHECK(self->got == 0 && self->stat.bytes == 1 << 20);
+		CHECK(self->stat.stored_bytes >= 1 << 20);
+		APUS_AWAIT(self->got, apus_file_allocate(cx, &self->op, self->file,
+			APUS_ALLOCATE_PUNCH, 0, 2 << 20));
+		CHECK(self->got == 0 || self->got == -EOPNOTSUPP);
+		APUS_AWAIT(self->got, apus_file_stat(cx, &self->op, self->file, &self->stat));
+		CHECK(self->got == 0 && self->stat.bytes == 1 << 20);
+	}
+	CHECK(apus_file_allocate(cx, &self->op, self->file, APUS_ALLOCATE_EXTEND, 0, 0) == -EINVAL);
+	CHECK(apus_file_allocate(cx, &self->op, self->file, (enum apus_allocate)9, 0, 1) == -EINVAL);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(truncate_allocate_and_stat_agree)
+{
+	OVER_EACH_WAY(sizes, unlink("sizes"), (void)0);
+}
+END_TEST
+
+APUS_TASK(paths, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_path_mkdir(cx, &self->op, "box", 0700));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_path_mkdir(cx, &self->op, "box", 0700));
+	CHECK(self->got == -EEXIST);
+	APUS_AWAIT(self->got, apus_path_rename(cx, &self->op, "old", "box/new"));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_path_rename(cx, &self->op, "old", "box/new"));
+	CHECK(self->got == -ENOENT);
+	APUS_AWAIT(self->got, apus_path_stat(cx, &self->op, "box/new", &self->stat));
+	CHECK(self->got == 0 && self->stat.bytes == 3);
+	APUS_AWAIT(self->got, apus_path_stat(cx, &self->op, "link", &self->stat));
+	CHECK(self->got == 0 && S_ISDIR(self->stat.mode));
+	APUS_AWAIT(self->got, apus_link_stat(cx, &self->op, "link", &self->stat));
+	CHECK(self->got == 0 && S_ISLNK(self->stat.mode));
+	APUS_AWAIT(self->got, apus_path_stat(cx, &self->op, "none", &self->stat));
+	CHECK(self->got == -ENOENT);
+	APUS_AWAIT(self->got, apus_path_rmdir(cx, &self->op, "box"));
+	CHECK(self->got == -ENOTEMPTY);
+	APUS_AWAIT(self->got, apus_path_unlink(cx, &self->op, "box/new"));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_path_unlink(cx, &self->op, "box/new"));
+	CHECK(self->got == -ENOENT);
+	APUS_AWAIT(self->got, apus_path_rmdir(cx, &self->op, "box"));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_path_unlink(cx, &self->op, "link"));
+	CHECK(self->got == 0);
+	APUS_END(0);
+}
+
+static void paths_before(void)
+{
+	file_write("old", "old");
+	ck_assert_int_eq(symlink("box", "link"), 0);
+}
+
+START_TEST(paths_are_made_renamed_and_removed)
+{
+	OVER_EACH_WAY(paths, paths_before(), (void)0);
+}
+END_TEST
+
+/* ---- directories --------------------------------------------------------------------------------- */
+
+enum { NAMES = 3000 };
+
+static uint8_t listed[NAMES];
+
+static unsigned entries_take(const void *buffer, apus_poll bytes)
+{
+	const struct apus_entry *entry = NULL;
+	unsigned count = 0;
+
+	while ((entry = apus_entry_next(buffer, bytes, entry)) != NULL) {
+		const char *name = apus_entry_name(entry);
+
+		ck_assert_uint_eq(strlen(name), entry->name_bytes);
+		ck_assert_int_eq(strncmp(name, "name", 4), 0);
+		ck_assert(entry->type == APUS_TYPE_FILE || entry->type == APUS_TYPE_UNKNOWN);
+		ck_assert_uint_ne(entry->inode, 0);
+		listed[atoi(name + 4)]++;
+		count++;
+	}
+	return count;
+}
+
+/* While it lists, the loop turns: another task counts them. */
+static unsigned turned;
+
+APUS_TASK(turner, struct user)
+{
+	APUS_BEGIN(cx, self);
+	for (;;) {
+		turned++;
+		APUS_WAIT(apus_yield(cx));
+	}
+	APUS_END(0);
+}
+
+APUS_TASK(lists, struct user)
+{
+	static uint64_t buffer[256];
+
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_directory_open(cx, &self->op, "none", &self->directory));
+	CHECK(self->got == -ENOENT);
+	APUS_AWAIT(self->got, apus_directory_open(cx, &self->op, "crowd/name0", &self->directory));
+	CHECK(self->got == -ENOTDIR);
+	APUS_AWAIT(self->got, apus_directory_open(cx, &self->op, "crowd", &self->directory));
+	CHECK(self->got == 0);
+	CHECK(apus_directory_read(cx, &self->op, self->directory, buffer, 100) == -EINVAL);
+	CHECK(apus_directory_read(cx, &self->op, self->directory, (char *)buffer + 1, 1000) ==
+		-EINVAL);
+	self->file.token = self->directory.token + 1;
+	do {
+		CHECK(apus_directory_read(cx, &self->op, self->directory, buffer, sizeof buffer) ==
+			APUS_PENDING);
+		CHECK(apus_directory_read(cx, &self->ops[0], self->directory, buffer, 512) == -EBUSY);
+		APUS_AWAIT(self->got, apus_directory_read(cx, &self->op, self->directory, buffer,
+			sizeof buffer));
+		CHECK(self->got >= 0);
+		self->count += entries_take(buffer, self->got);
+	} while (self->got > 0);
+	CHECK(self->count == NAMES);
+	CHECK(apus_directory_drop(cx->loop, self->directory) == 0);
+	CHECK(apus_directory_drop(cx->loop, self->directory) == -ESTALE);
+	CHECK(apus_directory_read(cx, &self->op, self->directory, buffer, sizeof buffer) == -ESTALE);
+	APUS_END(0);
+}
+
+START_TEST(a_large_directory_is_listed_once_each_while_the_loop_turns)
+{
+	char path[64];
+	int i, way;
+
+	ck_assert_int_eq(mkdir("crowd", 0700), 0);
+	for (i = 0; i < NAMES; i++) {
+		snprintf(path, sizeof path, "crowd/name%d", i);
+		file_write(path, "");
+	}
+	for (way = 0; way < WAYS; way++) {
+		struct apus_loop *loop = way_loop(way);
+
+		memset(listed, 0, sizeof listed);
+		turned = 0;
+		ck_assert_int_eq(apus_spawn_slab(loop, turner, NULL, NULL), 0);
+		ck_assert_int_eq(apus_run(loop, lists, NULL), 0);
+		for (i = 0; i < NAMES; i++)
+			ck_assert_uint_eq(listed[i], 1);
+		ck_assert_uint_gt(turned, NAMES / 100);
+		loop_close(loop);
+	}
+}
+END_TEST
+
+/* ---- handles --------------------------------------------------------------------------------------- */
+
+APUS_TASK(stale, struct user)
+{
+	APUS_BEGIN(cx, self);
+	CHECK(apus_file_read_at(cx, &self->op, self->file, self->buffer, 1, 0) == -ESTALE);
+	CHECK(apus_file_drop(cx->loop, self->file) == -ESTALE);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "a", O_RDWR | O_CREAT, 0600, &self->file));
+	CHECK(self->got == 0);
+	self->other = self->file;
+	CHECK(apus_file_close(cx, &self->op, self->file) == APUS_PENDING);
+	CHECK(apus_file_number(cx->loop, self->file) == -ESTALE); /* from the start */
+	APUS_AWAIT(self->got, apus_file_close(cx, &self->op, self->file));
+	CHECK(self->got == 0);
+	/* The next owner of the slot, and of the number. */
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "a", O_RDWR, 0, &self->file));
+	CHECK(self->got == 0 && self->file.token != self->other.token);
+	CHECK((uint32_t)self->file.token == (uint32_t)self->other.token);
+	CHECK(apus_file_read_at(cx, &self->op, self->other, self->buffer, 1, 0) == -ESTALE);
+	CHECK(apus_file_write_at(cx, &self->op, self->other, "x", 1, 0) == -ESTALE);
+	CHECK(apus_file_sync(cx, &self->op, self->other) == -ESTALE);
+	CHECK(apus_file_stat(cx, &self->op, self->other, &self->stat) == -ESTALE);
+	CHECK(apus_file_copy(cx, &self->op, self->file, 0, self->other, 0, 1) == -ESTALE);
+	CHECK(apus_file_close(cx, &self->op, self->other) == -ESTALE);
+	self->directory.token = self->file.token;
+	CHECK(apus_directory_read(cx, &self->op, self->directory, self->page, 512) == -ESTALE);
+	CHECK(apus_file_number(cx->loop, self->file) >= 0);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(a_stale_handle_reaches_nobody)
+{
+	OVER_EACH_WAY(stale, (void)0, (void)0);
+}
+END_TEST
+
+APUS_TASK(closes_in_use, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "a", O_RDWR | O_CREAT, 0600, &self->file));
+	CHECK(self->got == 0);
+	CHECK(apus_file_write_at(cx, &self->op, self->file, "late", 4, 0) == APUS_PENDING);
+	CHECK(apus_file_close(cx, &self->ops[0], self->file) == -EBUSY);
+	/* Dropped: the write ends on the descriptor that it began with. */
+	self->i = (unsigned)apus_file_number(cx->loop, self->file);
+	CHECK(apus_file_drop(cx->loop, self->file) == 0);
+	CHECK(fcntl((int)self->i, F_GETFD) >= 0);
+	CHECK(apus_file_number(cx->loop, self->file) == -ESTALE);
+	APUS_AWAIT(self->got, apus_file_write_at(cx, &self->op, self->file, "late", 4, 0));
+	CHECK(self->got == 4 && fcntl((int)self->i, F_GETFD) < 0);
+	APUS_END(0);
+}
+
+START_TEST(a_descriptor_in_use_is_not_closed_under_its_operation)
+{
+	OVER_EACH_WAY(closes_in_use, (void)0, expect_file("a", "late"));
+}
+END_TEST
+
+START_TEST(adopted_descriptors_are_closed_if_they_are_owned)
+{
+	struct apus_loop *loop = way_loop(HELPERS);
+	struct apus_file file, other;
+	int fd = open("adopted", O_RDWR | O_CREAT, 0600), second = dup(fd);
+
+	ck_assert_int_eq(apus_file_adopt(loop, -1, APUS_OWNED, &file), -EBADF);
+	ck_assert_int_eq(apus_file_adopt(loop, fd, APUS_OWNED, &file), 0);
+	ck_assert_int_eq(apus_file_adopt(loop, second, APUS_BORROWED, &other), 0);
+	ck_assert_int_eq(apus_file_number(loop, file), fd);
+	ck_assert_int_eq(apus_file_drop(loop, file), 0);
+	ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
+	ck_assert_int_eq(apus_file_drop(loop, other), 0);
+	ck_assert_int_ge(fcntl(second, F_GETFD), 0);
+	/* The loop closes what is left, but for what was borrowed. */
+	fd = dup(second);
+	ck_assert_int_eq(apus_file_adopt(loop, fd, APUS_OWNED, &file), 0);
+	ck_assert_int_eq(apus_file_adopt(loop, second, APUS_BORROWED, &other), 0);
+	loop_close(loop);
+	ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
+	ck_assert_int_ge(fcntl(second, F_GETFD), 0);
+	close(second);
+}
+END_TEST
+
+APUS_TASK(fills_table, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "t", O_RDWR | O_CREAT, 0600, &self->file));
+	CHECK(self->got == 0);
+	/* Two on their way, one place left. */
+	CHECK(apus_file_open(cx, &self->ops[0], "t", O_RDWR, 0, &self->other) == APUS_PENDING);
+	CHECK(apus_file_open(cx, &self->ops[1], "t", O_RDWR, 0, &self->session.file) == APUS_PENDING);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->ops[0], "t", O_RDWR, 0, &self->other));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->ops[1], "t", O_RDWR, 0, &self->session.file));
+	CHECK(self->got == -ENFILE && !apus_op_is_busy(&self->ops[1]));
+	CHECK(apus_file_open(cx, &self->op, "t", O_RDWR, 0, &self->session.file) == -ENFILE);
+	CHECK(apus_file_adopt(cx->loop, 0, APUS_BORROWED, &self->session.file) == -ENFILE);
+	apus_file_drop(cx->loop, self->file);
+	apus_file_drop(cx->loop, self->other);
+	APUS_END(0);
+}
+
+START_TEST(a_full_table_is_enfile_and_leaves_no_descriptor_behind)
+{
+	int way;
+
+	for (way = 0; way < WAYS; way++) {
+		unsigned open = descriptors();
+		struct apus_config config;
+		struct apus_loop *loop;
+
+		config_way(&config, way);
+		config.file_count = 2;
+		loop = loop_open_with(&config);
+		ck_assert_int_eq(apus_run(loop, fills_table, NULL), 0);
+		loop_close(loop);
+		ck_assert_uint_eq(descriptors(), open);
+	}
+}
+END_TEST
+
+/* ---- what the outside world says ----------------------------------------------------------------------- */
+
+APUS_TASK(refused, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "none", O_RDONLY, 0, &self->file));
+	CHECK(self->got == -ENOENT && !apus_op_is_busy(&self->op));
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, ".", O_RDWR, 0, &self->file));
+	CHECK(self->got == -EISDIR);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, ".", O_RDONLY, 0, &self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, self->buffer, 1, 0));
+	CHECK(self->got == -EISDIR);
+	apus_file_drop(cx->loop, self->file);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "some", O_RDONLY, 0, &self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_write_at(cx, &self->op, self->file, "x", 1, 0));
+	CHECK(self->got == -EBADF);
+	APUS_AWAIT(self->got, apus_file_truncate(cx, &self->op, self->file, 0));
+	CHECK(self->got == -EINVAL || self->got == -EBADF);
+	apus_file_drop(cx->loop, self->file);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "some", O_WRONLY, 0, &self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, self->buffer, 1, 0));
+	CHECK(self->got == -EBADF);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(refusals_are_the_systems_own)
+{
+	file_write("some", "some");
+	OVER_EACH_WAY(refused, (void)0, (void)0);
+}
+END_TEST
+
+APUS_TASK(runs_out, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "some", O_RDONLY, 0, &self->file));
+	CHECK(self->got == -EMFILE);
+	APUS_END(0);
+}
+
+START_TEST(no_descriptor_left_is_emfile)
+{
+	int way;
+
+	file_write("some", "some");
+	for (way = 0; way < WAYS; way++) {
+		struct apus_loop *loop = way_loop(way);
+		struct rlimit before, none;
+
+		ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+		none.rlim_cur = 0;
+		none.rlim_max = before.rlim_max;
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+		ck_assert_int_eq(apus_run(loop, runs_out, NULL), 0);
+		setrlimit(RLIMIT_NOFILE, &before);
+		loop_close(loop);
+	}
+}
+END_TEST
+
+/* 4096 bytes fit: the write that meets the limit says so far, the next says why. */
+APUS_TASK(too_much, struct user)
+{
+	static const char content[8192];
+
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, self->path, O_RDWR | O_CREAT | O_TRUNC,
+		0600, &self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_write_at(cx, &self->op, self->file, content, 8192,
+		self->offset));
+	CHECK(self->got == 4096);
+	APUS_AWAIT(self->got, apus_file_write_at(cx, &self->op, self->file, content, 4096,
+		self->offset + 4096));
+	self->count = (unsigned)-self->got;
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(self->count);
+}
+
+START_TEST(a_write_beyond_the_limit_answers_what_fitted_and_then_efbig)
+{
+	const struct rlimit small = { 4096, RLIM_INFINITY };
+	const struct user init = { .path = "limited" };
+	int way;
+
+	signal(SIGXFSZ, SIG_IGN);
+	for (way = 0; way < WAYS; way++) {
+		struct apus_loop *loop = way_loop(way);
+		apus_poll got;
+
+		ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+		got = apus_run(loop, too_much, &init);
+		ck_assert_int_eq(got, EFBIG);
+		loop_close(loop);
+	}
+}
+END_TEST
+
+START_TEST(a_full_disk_answers_what_fitted_and_then_enospc)
+{
+	struct user init = { .path = "disk/filler", .offset = 0 };
+	int way;
+
+	ck_assert_int_eq(mkdir("disk", 0700), 0);
+	if (mount("none", "disk", "tmpfs", 0, "size=4096"))
+		TEST_SKIP("no tmpfs without the privilege to mount");
+	for (way = 0; way < WAYS; way++) {
+		struct apus_loop *loop = way_loop(way);
+		apus_poll got = apus_run(loop, too_much, &init);
+
+		loop_close(loop);
+		if (got != ENOSPC)
+			umount("disk");
+		ck_assert_int_eq(got, ENOSPC);
+	}
+	ck_assert_int_eq(umount("disk"), 0);
+}
+END_TEST
+
+APUS_TASK(no_helpers, struct user)
+{
+	APUS_BEGIN(cx, self);
+	CHECK(apus_file_open(cx, &self->op, "some", O_RDONLY, 0, &self->file) == -(apus_poll)self->offset);
+	CHECK(!apus_op_is_busy(&self->op));
+	APUS_END(0);
+}
+
+START_TEST(without_helpers_or_with_small_requests_it_is_refused)
+{
+	struct apus_config config;
+	struct apus_loop *loop;
+	struct apus_file file;
+	struct user init = { .offset = ENOTSUP };
+
+	config_way(&config, HELPERS);
+	config.offload_threads = 0;
+	loop = loop_open_with(&config);
+	ck_assert_int_eq(apus_run(loop, no_helpers, &init), 0);
+	ck_assert_int_eq(apus_file_adopt(loop, 0, APUS_BORROWED, &file), -ENOTSUP);
+	loop_close(loop);
+	config.offload_threads = 1;
+	config.offload_bytes = 64;
+	loop = loop_open_with(&config);
+	init.offset = EMSGSIZE;
+	ck_assert_int_eq(apus_run(loop, no_helpers, &init), 0);
+	loop_close(loop);
+}
+END_TEST
+
+/* ---- from file to file, and to a socket ------------------------------------------------------------------- */
+
+APUS_TASK(copies, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "from", O_RDWR, 0, &self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, self->path ? self->path : "to",
+		O_RDWR | O_CREAT | O_TRUNC, 0600, &self->other));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_copy(cx, &self->op, self->file, 4, self->other, 2, 5));
+	CHECK(self->got == 5);
+	APUS_AWAIT(self->got, apus_file_copy(cx, &self->op, self->file, 9, self->other, 7, 1000));
+	CHECK(self->got == 1);
+	CHECK(apus_file_copy(cx, &self->op, self->file, 0, self->file, 3, 5) == -EINVAL);
+	CHECK(apus_file_copy(cx, &self->op, self->file, INT64_MAX, self->other, 3, 5) == -EINVAL);
+	APUS_AWAIT(self->got, apus_file_copy(cx, &self->op, self->file, 0, self->file, 10, 3));
+	CHECK(self->got == 3);
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->other, self->buffer, 64, 0));
+	CHECK(self->got == 8 && memcmp(self->buffer, "\0\0" "456789", 8) == 0);
+	apus_file_drop(cx->loop, self->file);
+	apus_file_drop(cx->loop, self->other);
+	APUS_END(0);
+}
+
+START_TEST(a_range_is_copied_from_file_to_file)
+{
+	OVER_EACH_WAY(copies, file_write("from", "0123456789"), expect_file("from", "0123456789012"));
+}
+END_TEST
+
+struct sender {
+	struct apus_frame frame;
+	struct apus_file_send send;
+	struct apus_op op;
+	struct apus_file file;
+	struct apus_fd to;
+	apus_poll got;
+	uint64_t bytes;
+};
+
+APUS_TASK(sends, struct sender)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "sent", O_RDONLY, 0, &self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_send(cx, &self->send, self->to.token, self->file, 10,
+		self->bytes));
+	apus_file_drop(cx->loop, self->file);
+	apus_fd_close(cx->loop, self->to);
+	APUS_END(self->got);
+}
+
+struct receiver {
+	struct apus_frame frame;
+	struct apus_fd from;
+	apus_poll got;
+	uint64_t bytes;
+	char buffer[128];
+};
+
+APUS_TASK(receives, struct receiver)
+{
+	APUS_BEGIN(cx, self);
+	for (;;) {
+		APUS_AWAIT(self->got, apus_fd_read(cx, self->from, self->buffer, sizeof self->buffer));
+		if (self->got <= 0)
+			break;
+		ck_assert_int_eq(self->buffer[0], (char)('a' + (self->bytes + 10) % 26));
+		self->bytes += (uint64_t)self->got;
+	}
+	apus_fd_close(cx->loop, self->from);
+	APUS_END(self->got < 0 ? self->got : (apus_poll)self->bytes);
+}
+
+enum { SENT = 3 << 20 };
+
+static void sent_make(void)
+{
+	FILE *file = fopen("sent", "w");
+	int i;
+
+	ck_assert_ptr_nonnull(file);
+	for (i = 0; i < SENT; i++)
+		putc('a' + i % 26, file);
+	ck_assert_int_eq(fclose(file), 0);
+}
+
+/* More than the socket takes at once, and more than the file has. */
+START_TEST(a_file_is_sent_to_a_socket_that_is_full_at_times)
+{
+	unsigned open = descriptors();
+	struct apus_loop *loop = way_loop(HELPERS);
+	struct sender sender = { .bytes = SENT };
+	struct receiver receiver = { .bytes = 0 };
+	struct apus_join join;
+	apus_poll result = 0;
+	int ends[2];
+
+	sent_make();
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	ck_assert_int_eq(apus_fd_adopt(loop, ends[0], APUS_OWNED, &sender.to), 0);
+	ck_assert_int_eq(apus_fd_adopt(loop, ends[1], APUS_OWNED, &receiver.from), 0);
+	ck_assert_int_eq(apus_spawn_slab(loop, receives, &receiver, &join), 0);
+	ck_assert_int_eq(apus_run(loop, sends, &sender), SENT - 10);
+	while (apus_try_join(loop, join, &result) == -EAGAIN)
+		apus_turn(loop);
+	ck_assert_int_eq(result, SENT - 10);
+	loop_close(loop);
+	ck_assert_uint_eq(descriptors(), open);
+}
+END_TEST
+
+START_TEST(sending_to_a_peer_that_left_is_epipe)
+{
+	struct apus_loop *loop = way_loop(HELPERS);
+	struct sender sender = { .bytes = SENT };
+	int ends[2];
+
+	sent_make();
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	ck_assert_int_eq(apus_fd_adopt(loop, ends[0], APUS_OWNED, &sender.to), 0);
+	close(ends[1]);
+	ck_assert_int_eq(apus_run(loop, sends, &sender), -EPIPE);
+	sender.to.token = 0;
+	ck_assert_int_eq(apus_run(loop, sends, &sender), -ESTALE);
+	loop_close(loop);
+}
+END_TEST
+
+/* ---- giving up, and ends ------------------------------------------------------------------------------------ */
+
+/* A pipe as the file of an open that blocks: until somebody opens its other end. */
+struct opener {
+	struct apus_frame frame;
+	struct apus_op op;
+	struct apus_file file;
+	apus_poll got, which;
+	bool cleaned;
+};
+
+static unsigned openers_cleaned;
+
+static void opener_end(struct apus_cx *cx, struct opener *self)
+{
+	(void)cx, (void)self;
+	openers_cleaned++;
+}
+
+APUS_TASK(opens_and_loses, struct opener, opener_end)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_timeout(cx, APUS_MSEC,
+		apus_file_open(cx, &self->op, "fifo", O_RDONLY, 0, &self->file)));
+	CHECK(self->got == -ETIME && apus_op_is_busy(&self->op));
+	APUS_WAIT(apus_yield(cx));
+	note("lost ");
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "fifo", O_RDONLY, 0, &self->file));
+	CHECK(self->got == 0);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+APUS_TASK(opens_and_cancels, struct opener, opener_end)
+{
+	APUS_BEGIN(cx, self);
+	CHECK(apus_file_open(cx, &self->op, "fifo", O_RDONLY, 0, &self->file) == APUS_PENDING);
+	while (counters(cx->loop).offload_running == 0)
+		APUS_WAIT(apus_yield(cx));
+	APUS_AWAIT(self->got, apus_timeout(cx, APUS_MSEC, apus_op_cancel(cx, &self->op)));
+	note("lost ");
+	if (self->got == -ETIME)
+		APUS_AWAIT(self->got, apus_op_cancel(cx, &self->op));
+	APUS_END(self->got);
+}
+
+APUS_TASK(opens_and_leaves, struct opener, opener_end)
+{
+	APUS_BEGIN(cx, self);
+	CHECK(apus_file_open(cx, &self->op, "fifo", O_RDONLY, 0, &self->file) == APUS_PENDING);
+	while (counters(cx->loop).offload_running == 0)
+		APUS_WAIT(apus_yield(cx));
+	if (self->which)
+		APUS_WAIT(apus_sleep(cx, APUS_NEVER));
+	APUS_END(0);
+}
+
+/* A helper stands in open(2) until the other end is opened. */
+static int fifo_meet(struct apus_loop *loop)
+{
+	int fd;
+
+	while ((fd = open("fifo", O_WRONLY | O_NONBLOCK)) < 0) {
+		ck_assert_int_eq(errno, ENXIO);
+		apus_turn(loop);
+	}
+	return fd;
+}
+
+START_TEST(an_open_that_was_given_up_leaves_no_descriptor)
+{
+	struct opener init = { .got = 0 };
+	unsigned before = descriptors(), kind;
+	struct apus_loop *loop = way_loop(HELPERS);
+
+	ck_assert_int_eq(mkfifo("fifo", 0600), 0);
+	openers_cleaned = 0;
+	for (kind = 0; kind < 4; kind++) {
+		struct apus_join join;
+		apus_poll result = 0;
+		int outcome, fd;
+
+		noted();
+		init.which = kind == 3;
+		ck_assert_int_eq(kind == 0 ? apus_spawn_slab(loop, opens_and_loses, &init, &join) :
+			kind == 1 ? apus_spawn_slab(loop, opens_and_cancels, &init, &join) :
+				    apus_spawn_slab(loop, opens_and_leaves, &init, &join), 0);
+		while (counters(loop).offload_running == 0 || (kind < 2 && notes[0] == '\0'))
+			apus_turn(loop);
+		if (kind == 3)
+			ck_assert_int_eq(apus_abort(loop, join), 1);
+		turns(loop, 2);
+		fd = fifo_meet(loop);
+		ck_assert_uint_eq(openers_cleaned, kind);
+		while ((outcome = apus_try_join(loop, join, &result)) == -EAGAIN)
+			apus_turn(loop);
+		ck_assert_uint_eq(openers_cleaned, kind + 1);
+		ck_assert_int_eq(outcome, kind == 3 ? -ECANCELED : 0);
+		ck_assert_int_eq(result, kind == 1 ? -ECANCELED : 0);
+		close(fd);
+		ck_assert_uint_eq(files_open(loop), 0);
+	}
+	loop_close(loop);
+	ck_assert_uint_eq(descriptors(), before);
+}
+END_TEST
+
+/* A loop that closes while a helper hangs in open(2): counted, and nothing is closed under it. */
+START_TEST(a_loop_closes_although_a_helper_hangs)
+{
+	const struct opener init = { .got = 0 };
+	struct apus_config config;
+	struct apus_loop *loop;
+	struct apus_counters final;
+	unsigned before = descriptors();
+	int fd;
+
+	ck_assert_int_eq(mkfifo("fifo", 0600), 0);
+	openers_cleaned = 0;
+	config_way(&config, HELPERS);
+	config.close_wait_ns = APUS_MSEC;
+	loop = loop_open_with(&config);
+	ck_assert_int_eq(apus_spawn_slab(loop, opens_and_leaves, &init, NULL), 0);
+	while (counters(loop).offload_running == 0)
+		apus_turn(loop);
+	turns(loop, 2);
+	ck_assert_int_eq(apus_close(loop, &final), -EBUSY);
+	ck_assert_uint_eq(final.slots_leaked, 1);
+	ck_assert_uint_eq(openers_cleaned, 0);
+	/* What it opens then is closed by the helper itself. */
+	while ((fd = open("fifo", O_WRONLY | O_NONBLOCK)) < 0)
+		ck_assert_int_eq(errno, ENXIO);
+	close(fd);
+	while (descriptors() > before)
+		sched_yield();
+}
+END_TEST
+
+APUS_TASK(many_at_once, struct user)
+{
+	static char buffers[8][64];
+
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "many", O_RDWR | O_CREAT, 0600,
+		&self->file));
+	CHECK(self->got == 0);
+	for (self->i = 0; self->i < 8; self->i++) {
+		memset(buffers[self->i], 'a' + (int)self->i, 64);
+		CHECK(apus_file_write_at(cx, &self->ops[self->i], self->file, buffers[self->i], 64,
+			64 * self->i) == APUS_PENDING);
+	}
+	CHECK(apus_file_write_at(cx, &self->ops[0], self->file, buffers[1], 64, 0) == -EBUSY);
+	CHECK(apus_file_sync(cx, &self->ops[0], self->file) == -EBUSY);
+	for (self->i = 8; self->i-- > 0;) {
+		APUS_AWAIT(self->got, apus_file_write_at(cx, &self->ops[self->i], self->file,
+			buffers[self->i], 64, 64 * self->i));
+		CHECK(self->got == 64);
+	}
+	for (self->i = 0; self->i < 8; self->i++) {
+		APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, self->buffer, 64,
+			64 * self->i));
+		CHECK(self->got == 64 && memcmp(self->buffer, buffers[self->i], 64) == 0);
+	}
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(many_are_in_flight_at_once_and_awaited_in_any_order)
+{
+	OVER_EACH_WAY(many_at_once, (void)0, (void)0);
+}
+END_TEST
+
+/* Promise 13: nothing depends on what the page cache has. */
+APUS_TASK(steps, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "steps", O_RDONLY, 0, &self->file));
+	for (self->i = 0; self->i < 5; self->i++)
+		APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, self->buffer, 10,
+			4096 * self->i));
+	apus_file_drop(cx->loop, self->file);
+	APUS_END((apus_poll)cx->turn);
+}
+
+START_TEST(under_a_virtual_clock_the_steps_are_the_same_cached_or_not)
+{
+	static char content[5 * 4096 + 1];
+	apus_poll taken[2];
+	int i;
+
+	memset(content, 's', sizeof content - 1);
+	for (i = 0; i < 2; i++) {
+		struct apus_loop *loop = way_loop(AT_ONCE);
+
+		file_write("steps", content);
+		if (i == 1)
+			evict("steps");
+		taken[i] = apus_run(loop, steps, NULL);
+		loop_close(loop);
+	}
+	ck_assert_int_eq(taken[0], taken[1]);
+	ck_assert_int_gt(taken[0], 6); /* each in a turn of its own */
+}
+END_TEST
+
+static void *other_thread(void *loop)
+{
+	struct apus_file file = { 1 };
+
+	ck_assert_int_eq(apus_file_adopt((struct apus_loop *)loop, 0, APUS_BORROWED, &file), -EPERM);
+	ck_assert_int_eq(apus_file_drop((struct apus_loop *)loop, file), -EPERM);
+	ck_assert_int_eq(apus_file_number((struct apus_loop *)loop, file), -EPERM);
+	return NULL;
+}
+
+START_TEST(another_thread_is_eperm)
+{
+	struct apus_loop *loop = way_loop(HELPERS);
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, other_thread, loop), 0);
+	pthread_join(thread, NULL);
+	loop_close(loop);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	const TTest *const tests[] = {
+		what_was_written_is_read,
+		several_buffers_are_one_transfer,
+		long_transfers_are_completed,
+		offsets_go_beyond_four_gigabytes_and_files_may_be_sparse,
+		appending_goes_to_the_end,
+		what_is_cached_is_read_at_once_without_a_request,
+		what_is_not_cached_is_read_by_a_helper,
+		a_session_reads_around_the_cache_into_its_own_aligned_buffers,
+		truncate_allocate_and_stat_agree,
+		paths_are_made_renamed_and_removed,
+		a_large_directory_is_listed_once_each_while_the_loop_turns,
+		a_stale_handle_reaches_nobody,
+		a_descriptor_in_use_is_not_closed_under_its_operation,
+		adopted_descriptors_are_closed_if_they_are_owned,
+		a_full_table_is_enfile_and_leaves_no_descriptor_behind,
+		refusals_are_the_systems_own,
+		no_descriptor_left_is_emfile,
+		a_write_beyond_the_limit_answers_what_fitted_and_then_efbig,
+		a_full_disk_answers_what_fitted_and_then_enospc,
+		without_helpers_or_with_small_requests_it_is_refused,
+		a_range_is_copied_from_file_to_file,
+		a_file_is_sent_to_a_socket_that_is_full_at_times,
+		sending_to_a_peer_that_left_is_epipe,
+		an_open_that_was_given_up_leaves_no_descriptor,
+		a_loop_closes_although_a_helper_hangs,
+		many_are_in_flight_at_once_and_awaited_in_any_order,
+		under_a_virtual_clock_the_steps_are_the_same_cached_or_not,
+		another_thread_is_eperm,
+	};
+	TCase *all = test_case("file");
+	size_t i;
+
+	tcase_add_checked_fixture(all, folder_make, folder_remove);
+	for (i = 0; i < sizeof tests / sizeof *tests; i++)
+		tcase_add_test(all, tests[i]);
+	return test_run(argc, argv, all);
+}
