@@ -23,6 +23,7 @@ struct seer {
 	enum how how;
 	uint64_t received, wrong;
 	uint64_t nap_every;
+	int64_t patience_ns;
 	pthread_t thread;
 };
 
@@ -66,7 +67,7 @@ APUS_TASK(task_see, struct task_see)
 	APUS_BEGIN(cx, self);
 	do {
 		/* Gives up at times: what comes in that moment is not lost. */
-		APUS_AWAIT(self->err, apus_timeout(cx, 100 * APUS_USEC,
+		APUS_AWAIT(self->err, apus_timeout(cx, self->seer->patience_ns,
 			RD(recv)(cx, &self->seer->reader, &self->message)));
 		if (self->err == 0)
 			see(self->seer, &self->message);
@@ -141,7 +142,7 @@ START_TEST(every_reader_sees_whole_messages_in_order_or_knows_how_many_it_missed
 		0), 0);
 	for (i = 0; i < READERS; i++) {
 		seers[i] = (struct seer){ .cast = &cast, .how = (enum how)i,
-			.nap_every = i == _i ? 100 : 0 };
+			.nap_every = i == _i ? 100 : 0, .patience_ns = 100 * APUS_USEC };
 		START(&seers[i].reader, &cast);
 		ck_assert_int_eq(pthread_create(&seers[i].thread, NULL, seer_run, &seers[i]), 0);
 	}
@@ -171,7 +172,7 @@ START_TEST(no_reader_sleeps_through_a_message)
 	ck_assert_int_eq(RD(init)(&cast), 0);
 	for (i = 0; i < READERS; i++) {
 		seers[i] = (struct seer){ .cast = &cast,
-			.how = i % 2 == 0 ? AS_THREAD : AS_PARK };
+			.how = i % 2 == 0 ? AS_THREAD : AS_PARK, .patience_ns = APUS_NEVER };
 		START(&seers[i].reader, &cast);
 		ck_assert_int_eq(pthread_create(&seers[i].thread, NULL, seer_run, &seers[i]), 0);
 	}
@@ -204,7 +205,8 @@ START_TEST(closing_at_any_time_ends_all)
 	for (round = 0; round < 30; round++) {
 		ck_assert_int_eq(RD(init)(&cast), 0);
 		for (i = 0; i < READERS; i++) {
-			seers[i] = (struct seer){ .cast = &cast, .how = (enum how)i };
+			seers[i] = (struct seer){ .cast = &cast, .how = (enum how)i,
+				.patience_ns = APUS_NEVER };
 			START(&seers[i].reader, &cast);
 			pthread_create(&seers[i].thread, NULL, seer_run, &seers[i]);
 		}

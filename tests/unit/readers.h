@@ -452,6 +452,39 @@ START_TEST(deinit_wakes_sleeping_threads_and_says_that_they_have_not_left)
 }
 END_TEST
 
+/* As it stands while a thread has not left: the memory must not go. */
+START_TEST(deinit_waits_for_the_last_thread)
+{
+	static struct numbers numbers;
+
+	RD(init)(&numbers);
+	READERS(&numbers)->blocked = 1;
+	ck_assert_int_eq(RD(deinit)(&numbers), -EBUSY);
+	READERS(&numbers)->blocked = 0;
+	ck_assert_int_eq(RD(deinit)(&numbers), 0);
+}
+END_TEST
+
+/*
+ * One that was rung before it slept finds another word in the futex than the one it noted,
+ * also where another reader has set the bits again meanwhile.
+ */
+START_TEST(ringing_changes_the_word_for_good)
+{
+	static struct numbers numbers;
+	uint32_t *bell = &READERS(&numbers)->bell, noted_word;
+
+	RD(init)(&numbers);
+	*bell |= APUS_BELL_RINGS | APUS_BELL_THREAD;
+	noted_word = *bell;
+	RD(publish)(&numbers, 1);
+	ck_assert_uint_eq(*bell & APUS_BELL_THREAD, 0);
+	*bell |= APUS_BELL_THREAD;
+	ck_assert_uint_ne(*bell, noted_word);
+	ck_assert_int_eq(RD(deinit)(&numbers), 0);
+}
+END_TEST
+
 struct other_loop {
 	struct numbers *numbers;
 	uint32_t waits, may_turn;
@@ -638,6 +671,7 @@ END_TEST
 	one_publish_wakes_every_sleeping_thread,                                     \
 	deinit_wakes_sleeping_threads_and_says_that_they_have_not_left,              \
 	deinit_says_that_another_loops_task_has_not_left,                            \
+	deinit_waits_for_the_last_thread, ringing_changes_the_word_for_good,         \
 	what_another_process_made_is_attached_and_what_it_is_not_is_refused,         \
 	a_process_sees_what_another_publishes,                                       \
 	a_loop_does_not_park_on_memory_of_several_processes

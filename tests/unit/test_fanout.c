@@ -266,6 +266,8 @@ START_TEST(a_writer_killed_in_the_middle_is_followed_by_another)
 	for (i = 13; i < 25; i++) {
 		publish(numbers, i, 1);
 		ck_assert_uint_eq(take(&reader), i);
+		/* What the dead one had filled behind it is not there. */
+		ck_assert_int_eq(apus_fanout_try_recv(&reader, &message), -EAGAIN);
 		if (i < 13 + count)
 			ck_assert_int_eq(apus_fanout_try_recv(&late, &message), -EAGAIN);
 		else

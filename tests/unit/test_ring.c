@@ -908,6 +908,24 @@ START_TEST(senders_of_several_processes_wait_for_room_and_none_is_left_asleep)
 }
 END_TEST
 
+/* Senders of several processes sleep on one word: see readers.h. */
+START_TEST(ringing_changes_the_word_for_good)
+{
+	uint32_t *bell, noted_word;
+
+	shared_make();
+	bell = &ring.memory->send_bell;
+	*bell |= APUS_BELL_ASLEEP | APUS_BELL_THREAD;
+	noted_word = *bell;
+	ck_assert_int_eq(put(&ring, 'a', 10), 0);
+	ck_assert_int_eq(get(&ring, 'a'), 10);
+	ck_assert_uint_eq(*bell & APUS_BELL_THREAD, 0);
+	*bell |= APUS_BELL_ASLEEP | APUS_BELL_THREAD;
+	ck_assert_uint_ne(*bell, noted_word);
+	ring_drop();
+}
+END_TEST
+
 /* S4: a dead consumer.  What it had not released is there for the next. */
 START_TEST(a_reader_that_was_killed_is_followed_by_another)
 {
@@ -1014,6 +1032,7 @@ int main(int argc, char **argv)
 		a_process_killed_under_the_lock_does_not_keep_it,
 		the_places_of_dead_processes_are_given_to_others,
 		senders_of_several_processes_wait_for_room_and_none_is_left_asleep,
+		ringing_changes_the_word_for_good,
 		a_reader_that_was_killed_is_followed_by_another,
 		what_a_dead_reader_was_about_to_pass_over_is_not_held,
 		a_loop_does_not_park_on_a_ring_of_several_processes };
