@@ -4,6 +4,7 @@
  * counting starts, and includes this.
  */
 #include "loop_test.h"
+#include "wait/poller.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -863,6 +864,38 @@ START_TEST(a_loop_that_parked_and_is_busy_again_needs_no_ringing)
 }
 END_TEST
 
+/* P5: what the other end did before the bell was set is seen by the look behind it. */
+START_TEST(a_loop_about_to_sleep_looks_again)
+{
+	struct apus_loop *loop = loop_open(0);
+	static struct numbers empty, full;
+	struct apusi_poller *poller;
+	uint64_t message;
+
+	CH(init)(&empty);
+	CH(init)(&full);
+	fill(&full);
+	reader_start(loop, &empty, "r", 1, APUS_SEC);
+	poller = apus_loop_cx(loop)->pollers;
+	ck_assert(poller->kind->arm(poller));
+	CH(try_send)(&empty, 1);
+	ck_assert(!poller->kind->arm(poller));
+	poller->kind->disarm(poller);
+	turns(loop, 1);
+	writer_start(loop, &full, "w", 100, 1, APUS_SEC);
+	poller = apus_loop_cx(loop)->pollers;
+	ck_assert(poller->kind->arm(poller));
+	CH(try_recv)(&full, &message);
+	ck_assert(!poller->kind->arm(poller));
+	poller->kind->disarm(poller);
+	turns(loop, 1);
+	expect_notes("r1 w. ");
+	loop_close(loop);
+	ck_assert_int_eq(CH(deinit)(&empty), 0);
+	ck_assert_int_eq(CH(deinit)(&full), 0);
+}
+END_TEST
+
 #define PAIR_TESTS                                                                   \
 	messages_come_in_the_order_they_were_sent_also_over_the_wrap,                \
 	a_full_channel_refuses_and_does_not_evaluate_the_value,                      \
@@ -885,4 +918,5 @@ END_TEST
 	closing_wakes_a_thread_that_sleeps_at_either_end,                            \
 	deinit_wakes_a_sleeping_thread_and_says_that_it_has_not_left,                \
 	deinit_says_that_another_loops_task_has_not_left,                            \
+	a_loop_about_to_sleep_looks_again,                                           \
 	a_loop_that_parked_and_is_busy_again_needs_no_ringing

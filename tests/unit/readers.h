@@ -4,6 +4,7 @@
  * its struct apus_readers, and START(reader, channel), FIRSTS, and includes this.
  */
 #include "loop_test.h"
+#include "wait/poller.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -364,6 +365,26 @@ START_TEST(a_parked_loop_is_rung)
 }
 END_TEST
 
+/* P5: what was published before the bell was set is seen by the look behind it. */
+START_TEST(a_loop_about_to_sleep_looks_again)
+{
+	struct apus_loop *loop = loop_open(0);
+	static struct numbers numbers;
+	struct apusi_poller *poller;
+
+	RD(init)(&numbers);
+	watcher_start(loop, &numbers, "r", 1, APUS_SEC);
+	poller = apus_loop_cx(loop)->pollers;
+	ck_assert(poller->kind->arm(poller));
+	RD(publish)(&numbers, 1);
+	ck_assert(!poller->kind->arm(poller));
+	turns(loop, 1);
+	expect_notes("r1 ");
+	loop_close(loop);
+	ck_assert_int_eq(RD(deinit)(&numbers), 0);
+}
+END_TEST
+
 /* ---- threads ----------------------------------------------------------------- */
 
 START_TEST(waiting_in_a_thread_times_out)
@@ -667,7 +688,8 @@ END_TEST
 	a_wait_that_is_over_is_unlinked, closing_wakes_all_who_wait,                 \
 	deinit_wakes_the_tasks_of_this_loop_and_the_memory_may_go,                   \
 	without_a_poller_nothing_is_consumed, select_over_two_loses_nothing,         \
-	a_parked_loop_is_rung, waiting_in_a_thread_times_out,                        \
+	a_parked_loop_is_rung, a_loop_about_to_sleep_looks_again,                    \
+	waiting_in_a_thread_times_out,                                               \
 	one_publish_wakes_every_sleeping_thread,                                     \
 	deinit_wakes_sleeping_threads_and_says_that_they_have_not_left,              \
 	deinit_says_that_another_loops_task_has_not_left,                            \
