@@ -36,10 +36,12 @@ int apus_fanout_setup(struct apus_fanout *channel, uint64_t slots_at, uint64_t c
 	uint64_t message_bytes, uint64_t first, uint32_t flags)
 {
 	const struct apusi_shape shape = { MAGIC, slots_at, capacity, message_bytes };
-	int err = first % 2 != 0 ? -EINVAL :
-		apusi_readers_init(&channel->readers, &shape, first, flags);
 	uint64_t i;
+	int err;
 
+	if (first % 2 != 0 || (uintptr_t)channel % APUS_CACHE_LINE != 0)
+		return -EINVAL;
+	err = apusi_readers_init(&channel->readers, &shape, first, flags);
 	if (err)
 		return err;
 	apus_store_relaxed(&channel->at, first);
