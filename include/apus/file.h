@@ -4,7 +4,8 @@
  *   Units      bytes; offsets from the beginning of the file; nanoseconds since 1970.
  *   Errors     -ESTALE (the handle was closed), -ENFILE (the loop's config.file_count handles
  *              are in use), -EBUSY (closing what is in use; the object is in flight with
- *              something else), -EAGAIN (all of config.offload_count requests are in use),
+ *              something else), -EAGAIN (all requests of the helpers, config.offload_count, or
+ *              of the kernel's are in use),
  *              -EMSGSIZE (config.offload_bytes is under 512), -ENOTSUP (the loop has no
  *              helpers; the system has no such call), -EPERM (another thread; another task's
  *              object), and what the system call says: -ENOENT, -EISDIR, -EBADF, -ENOSPC ...
@@ -13,8 +14,10 @@
  *   Threads    the loop's thread only.
  *   Order      none between operations that are in flight at once.
  *   Cost       a read of at most 128 KiB that the page cache has is one system call, with no
- *              queue and no request.  Anything else is done by a helper thread, see
- *              apus/offload.h, and costs a system call where the helper sleeps.
+ *              queue and no request.  Anything else is a request of the kernel's over io_uring,
+ *              submitted with the turn's; where that has no such operation, and over every other
+ *              backend, it is done by a helper thread, see apus/offload.h, which costs a system
+ *              call where the helper sleeps.
  *
  * A handle is a value: 32 bits of index and 32 of generation.  Zero is never valid, and a
  * stale one never reaches the next owner of the same slot.

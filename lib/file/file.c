@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "file/inner.h"
+#include "file/native.h"
 
 /* A read of more is a copy that would keep the turn too long. */
 enum { CACHED_BYTES_MAX = 128 * 1024 };
@@ -39,7 +40,7 @@ static void work_discard(void *data, apus_poll result)
 static const struct apus_offload_kind work_kind = { work_run, work_discard, "file",
 	sizeof(struct apusi_work) };
 
-static void use_end(struct apus_cx *cx, struct apusi_file *file, bool closed)
+void apusi_file_use_end(struct apus_cx *cx, struct apusi_file *file, bool closed)
 {
 	if (file != NULL && --file->uses == 0 && file->flags & APUSI_FILE_DROPPED)
 		apusi_file_free(cx->files, file, closed);
@@ -56,8 +57,8 @@ static void work_returned(struct apus_cx *cx, void *data)
 	}
 	if (work->verb == &apusi_verb_list)
 		work->file->entry = work->entry;
-	use_end(cx, work->file, work->verb == &apusi_verb_close && work->fd < 0);
-	use_end(cx, work->other, false);
+	apusi_file_use_end(cx, work->file, work->verb == &apusi_verb_close && work->fd < 0);
+	apusi_file_use_end(cx, work->other, false);
 }
 
 static int file_use(struct apusi_file *file)
@@ -117,6 +118,28 @@ struct transfer {
 static const struct iovec *transfer_list(const struct transfer *asked)
 {
 	return asked->list != NULL ? asked->list : &asked->one;
+}
+
+static apus_poll transfer_submit(struct apus_cx *cx, struct apus_op *op, struct apusi_file *file,
+	const struct transfer *asked);
+
+/* What the kernel has been asked for; -ENOTSUP: nothing. */
+static apus_poll transfer_native(struct apus_cx *cx, struct apus_op *op, struct apusi_file *file,
+	const struct transfer *asked)
+{
+	int err = apusi_file_native_transfer(cx, op, file, &asked->call, transfer_list(asked),
+		asked->count);
+	bool answered;
+
+	return err ? err : apusi_op_look(cx, op, NULL, &answered);
+}
+
+static apus_poll transfer_begin(struct apus_cx *cx, struct apus_op *op, struct apusi_file *file,
+	const struct transfer *asked)
+{
+	apus_poll answer = asked->count == 0 ? -ENOTSUP : transfer_native(cx, op, file, asked);
+
+	return answer == -ENOTSUP ? transfer_submit(cx, op, file, asked) : answer;
 }
 
 static apus_poll transfer_submit(struct apus_cx *cx, struct apus_op *op, struct apusi_file *file,
@@ -193,7 +216,7 @@ static apus_poll read_begin(struct apus_cx *cx, struct apus_op *op, const struct
 			bytes <= CACHED_BYTES_MAX && !cx->files->at_once))
 		got = read_cached(file, transfer_list(asked), asked->count, bytes,
 			asked->call.offset);
-	return apus_likely(got != -EAGAIN) ? got : transfer_submit(cx, op, file, asked);
+	return apus_likely(got != -EAGAIN) ? got : transfer_begin(cx, op, file, asked);
 }
 
 static apus_poll write_begin(struct apus_cx *cx, struct apus_op *op, const struct transfer *asked,
@@ -205,7 +228,37 @@ static apus_poll write_begin(struct apus_cx *cx, struct apus_op *op, const struc
 		return -ESTALE;
 	if (!range_is_valid(asked->call.offset, bytes))
 		return -EINVAL;
-	return transfer_submit(cx, op, file, asked);
+	return transfer_begin(cx, op, file, asked);
+}
+
+/* The kernel moves what it can at once; the end of the file is the only good reason for less. */
+static bool is_whole(const struct apusi_file *file, const struct transfer *asked, size_t bytes,
+	apus_poll moved)
+{
+	char one_more;
+	const struct iovec behind = { &one_more, 1 };
+
+	if (moved == -EAGAIN || moved == -EINTR)
+		return false;
+	if (moved <= 0 || moved == (apus_poll)bytes)
+		return true;
+	if (asked->call.verb != &apusi_verb_read)
+		return false;
+	return file->flags & APUSI_FILE_DIRECT || apusi_system_read_cached(file->fd, &behind, 1,
+		asked->call.offset + (uint64_t)moved) == 0;
+}
+
+/* What look answered.  A transfer that fell short in the kernel is made again by a helper. */
+static apus_poll transfer_end(struct apus_cx *cx, struct apus_op *op, const struct transfer *asked,
+	size_t bytes, apus_poll answer, bool answered)
+{
+	struct apusi_file *file = apusi_file_find(cx->files, asked->call.object);
+	bool native = answered && !apusi_offload_has(op->request);
+	bool whole = !native || file == NULL || op->request->cancelled ||
+		     is_whole(file, asked, bytes, answer);
+
+	apusi_work_end(cx, op, answer, answered);
+	return whole ? answer : transfer_submit(cx, op, file, asked);
 }
 
 apus_poll apus_file_read_at(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
@@ -221,7 +274,7 @@ apus_poll apus_file_read_at(struct apus_cx *cx, struct apus_op *op, struct apus_
 
 	if (answer == APUSI_OP_IDLE)
 		return read_begin(cx, op, &asked, bytes);
-	return apusi_work_end(cx, op, answer, answered);
+	return transfer_end(cx, op, &asked, bytes, answer, answered);
 }
 
 apus_poll apus_file_write_at(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
@@ -237,7 +290,7 @@ apus_poll apus_file_write_at(struct apus_cx *cx, struct apus_op *op, struct apus
 
 	if (answer == APUSI_OP_IDLE)
 		return write_begin(cx, op, &asked, bytes);
-	return apusi_work_end(cx, op, answer, answered);
+	return transfer_end(cx, op, &asked, bytes, answer, answered);
 }
 
 apus_poll apus_file_append(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
@@ -253,7 +306,7 @@ apus_poll apus_file_append(struct apus_cx *cx, struct apus_op *op, struct apus_f
 
 	if (answer == APUSI_OP_IDLE)
 		return write_begin(cx, op, &asked, bytes);
-	return apusi_work_end(cx, op, answer, answered);
+	return transfer_end(cx, op, &asked, bytes, answer, answered);
 }
 
 static struct transfer transfer_of(const struct apusi_file_verb *verb, struct apus_file file,
@@ -276,7 +329,8 @@ apus_poll apus_file_readv_at(struct apus_cx *cx, struct apus_op *op, struct apus
 	apus_poll answer = apusi_op_look(cx, op, &asked.call, &answered);
 
 	if (answer != APUSI_OP_IDLE)
-		return apusi_work_end(cx, op, answer, answered);
+		return transfer_end(cx, op, &asked, answered ? list_bytes(list, count) : 0, answer,
+			answered);
 	if (count > IOV_MAX)
 		return -EINVAL;
 	return read_begin(cx, op, &asked, list_bytes(list, count));
@@ -290,7 +344,8 @@ apus_poll apus_file_writev_at(struct apus_cx *cx, struct apus_op *op, struct apu
 	apus_poll answer = apusi_op_look(cx, op, &asked.call, &answered);
 
 	if (answer != APUSI_OP_IDLE)
-		return apusi_work_end(cx, op, answer, answered);
+		return transfer_end(cx, op, &asked, answered ? list_bytes(list, count) : 0, answer,
+			answered);
 	if (count > IOV_MAX)
 		return -EINVAL;
 	return write_begin(cx, op, &asked, list_bytes(list, count));
@@ -313,6 +368,9 @@ static apus_poll plain(struct apus_cx *cx, struct apus_op *op, const struct apus
 	file = apusi_file_find(cx->files, call->object);
 	if (file == NULL)
 		return -ESTALE;
+	err = apusi_file_native_plain(cx, op, file, call, flags);
+	if (err != -ENOTSUP)
+		return err ? err : apusi_op_look(cx, op, call, &answered);
 	err = apusi_work_claim(cx, op, call, file, NULL, &work);
 	if (err)
 		return err;

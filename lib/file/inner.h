@@ -101,6 +101,9 @@ void apusi_file_free(struct apusi_files *files, struct apusi_file *file, bool cl
 int apusi_work_claim(struct apus_cx *cx, struct apus_op *op, const struct apusi_call *call,
 	struct apusi_file *file, struct apusi_file *other, struct apusi_work **out);
 
+/* One work less that is away with it: the last closes what was dropped, unless it was `closed`. */
+void apusi_file_use_end(struct apus_cx *cx, struct apusi_file *file, bool closed);
+
 /* The caller's memory is in it: a buffer or a path. */
 void apusi_work_lend(const struct apus_cx *cx, struct apus_op *op, const void *data);
 
@@ -133,6 +136,8 @@ extern const struct apusi_file_verb apusi_verb_read, apusi_verb_write, apusi_ver
 apus_poll apusi_system_read_cached(int fd, const struct iovec *list, int count, uint64_t offset);
 /* At the end of the file, whatever it was opened with: as writev(2), or -ENOTSUP. */
 apus_poll apusi_system_append(int fd, const struct iovec *list, int count);
+/* What Linux calls it. */
+int apusi_system_allocate_mode(enum apus_allocate how);
 int apusi_system_allocate(int fd, enum apus_allocate how, uint64_t offset, uint64_t bytes);
 /* Of the path, or of fd where that is NULL. */
 int apusi_system_stat(int fd, const char *path, bool follow, struct apus_stat *out);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "file/inner.h"
+#include "file/native.h"
 
 /* ---- opening --------------------------------------------------------------------------- */
 
@@ -19,10 +20,15 @@ struct opening {
 static apus_poll open_begin(struct apus_cx *cx, struct apus_op *op, const struct opening *asked)
 {
 	struct apusi_work *work;
+	bool answered;
 	int err;
 
 	if (!apusi_file_is_left(cx->files))
 		return -ENFILE;
+	err = asked->lists ? -ENOTSUP :
+		apusi_file_native_open(cx, op, &asked->call, asked->flags, asked->mode);
+	if (err != -ENOTSUP)
+		return err ? err : apusi_op_look(cx, op, NULL, &answered);
 	err = apusi_work_claim(cx, op, &asked->call, NULL, NULL, &work);
 	if (err)
 		return err;
@@ -51,7 +57,6 @@ static uint32_t flags_of(const struct opening *asked)
 static apus_poll open_end(struct apus_cx *cx, struct apus_op *op, const struct opening *asked,
 	apus_poll answer, uint64_t *token)
 {
-	const struct apusi_work *work = (const struct apusi_work *)apusi_offload_data(op->request);
 	struct apusi_file *file;
 
 	if (answer < 0) {
@@ -62,7 +67,8 @@ static apus_poll open_end(struct apus_cx *cx, struct apus_op *op, const struct o
 		apusi_op_abandon(cx, op);
 		return -ENFILE;
 	}
-	file->stream = work->stream;
+	if (asked->lists)
+		file->stream = ((struct apusi_work *)apusi_offload_data(op->request))->stream;
 	apusi_op_release(cx, op);
 	*token = apusi_file_token(file);
 	return 0;
@@ -115,6 +121,9 @@ static apus_poll path_await(struct apus_cx *cx, struct apus_op *op, const struct
 
 	if (answer != APUSI_OP_IDLE)
 		return answer;
+	err = apusi_file_native_path(cx, op, call, other);
+	if (err != -ENOTSUP)
+		return err ? err : apusi_op_look(cx, op, call, answered);
 	err = apusi_work_claim(cx, op, call, NULL, NULL, &work);
 	if (err)
 		return err;

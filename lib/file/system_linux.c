@@ -32,7 +32,7 @@ apus_poll apusi_system_append(int fd, const struct iovec *list, int count)
 	return put < 0 ? -errno : put;
 }
 
-int apusi_system_allocate(int fd, enum apus_allocate how, uint64_t offset, uint64_t bytes)
+int apusi_system_allocate_mode(enum apus_allocate how)
 {
 	static const int modes[] = {
 		[APUS_ALLOCATE_EXTEND] = 0,
@@ -40,7 +40,14 @@ int apusi_system_allocate(int fd, enum apus_allocate how, uint64_t offset, uint6
 		[APUS_ALLOCATE_PUNCH] = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 	};
 
-	return fallocate(fd, modes[how], (off_t)offset, (off_t)bytes) ? -errno : 0;
+	return modes[how];
+}
+
+int apusi_system_allocate(int fd, enum apus_allocate how, uint64_t offset, uint64_t bytes)
+{
+	int mode = apusi_system_allocate_mode(how);
+
+	return fallocate(fd, mode, (off_t)offset, (off_t)bytes) ? -errno : 0;
 }
 
 static int64_t ns_of(const struct statx_timestamp *time)

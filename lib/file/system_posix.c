@@ -22,6 +22,11 @@ apus_poll apusi_system_append(int fd, const struct iovec *list, int count)
 	return -ENOTSUP;
 }
 
+int apusi_system_allocate_mode(enum apus_allocate how)
+{
+	return (int)how;
+}
+
 /* Only this way of the three is in POSIX, and macOS has not even that. */
 int apusi_system_allocate(int fd, enum apus_allocate how, uint64_t offset, uint64_t bytes)
 {

@@ -32,12 +32,16 @@ struct apusi_native {
 	uint32_t index;   /* splice_fd_in, file_index */
 	const void *lent; /* what the caller must keep, to be told of a stack; NULL: nothing */
 	bool owns;        /* the result is a descriptor: closed if nobody takes it */
+	void (*returned)(struct apus_cx *cx, void *arg); /* the kernel is through with it; or NULL */
+	void *arg;
 };
 
 /* A request in the kernel. */
 struct apusi_native_op {
 	struct apusi_op op;
 	int64_t result; /* until the kernel has let go of the buffer as well */
+	void (*returned)(struct apus_cx *cx, void *arg);
+	void *arg;
 };
 
 static inline bool apusi_native_has(const struct apus_io *io, uint8_t opcode)

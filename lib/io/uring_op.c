@@ -78,6 +78,8 @@ static void begin(struct apus_cx *cx, struct apus_op *op, struct apusi_native_op
 	const struct apusi_call *call, const struct apusi_native *native)
 {
 	request->result = 0;
+	request->returned = native->returned;
+	request->arg = native->arg;
 	apusi_op_begin(cx, op, &request->op, &verbs, call);
 	request->op.owns = native->owns;
 	if (native->lent != NULL)
@@ -121,5 +123,10 @@ void apusi_uring_answered(struct apus_io *io, const struct io_uring_cqe *cqe)
 		return; /* the buffer is still lent */
 	apusi_uring_of(io)->in_flight--;
 	io->watched_count--;
+	/* A worker of the kernel's that was told to give up says that it was interrupted. */
+	if (request->result == -EINTR && request->op.cancelled)
+		request->result = -ECANCELED;
+	if (request->returned != NULL)
+		request->returned(io->cx, request->arg);
 	apusi_op_answer(io->cx, &request->op, request->result);
 }

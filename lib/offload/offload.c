@@ -106,6 +106,11 @@ static void verb_release(struct apus_cx *cx, struct apusi_op *op)
 
 static const struct apusi_op_verbs verbs = { verb_cancel, verb_abandon, verb_release };
 
+bool apusi_offload_has(const struct apusi_op *request)
+{
+	return request->verbs == &verbs;
+}
+
 /* Nobody has it but us; one that was dropped has been answered already. */
 static void request_back(struct apusi_offload_request *request)
 {

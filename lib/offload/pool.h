@@ -116,6 +116,9 @@ int apusi_offload_claim(struct apus_cx *cx, struct apus_op *op,
 /* 0; or -errno, and the claim is gone. */
 int apusi_offload_submit(struct apus_cx *cx, struct apus_op *op);
 
+/* Whether a helper carries it out: others may stand behind the same kind of object. */
+bool apusi_offload_has(const struct apusi_op *request);
+
 /* The data of an operation that is in flight, or answered and not released. */
 static inline void *apusi_offload_data(struct apusi_op *request)
 {

@@ -61,6 +61,13 @@ static struct apus_loop *way_loop(int way)
 	return loop_open_with(&config);
 }
 
+/* Over helpers alone, whatever backend there is. */
+static void config_helpers(struct apus_config *config)
+{
+	config_way(config, HELPERS);
+	config->backend = APUS_IO_NONE;
+}
+
 static uint64_t files_open(struct apus_loop *loop)
 {
 	return counters(loop).files_open;
@@ -895,7 +902,7 @@ START_TEST(without_helpers_or_with_small_requests_it_is_refused)
 	struct apus_file file;
 	struct user init = { .offset = ENOTSUP };
 
-	config_way(&config, HELPERS);
+	config_helpers(&config);
 	config.offload_threads = 0;
 	loop = loop_open_with(&config);
 	ck_assert_int_eq(apus_run(loop, no_helpers, &init), 0);
@@ -1005,7 +1012,7 @@ START_TEST(a_file_is_sent_to_a_socket_that_is_full_at_times)
 	struct apus_loop *loop = way_loop(HELPERS);
 	struct sender sender = { .bytes = SENT };
 	struct receiver receiver = { .bytes = 0 };
-	struct apus_join join;
+	struct apus_join sending, join;
 	apus_poll result = 0;
 	int ends[2];
 
@@ -1013,8 +1020,13 @@ START_TEST(a_file_is_sent_to_a_socket_that_is_full_at_times)
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
 	ck_assert_int_eq(apus_fd_adopt(loop, ends[0], APUS_OWNED, &sender.to), 0);
 	ck_assert_int_eq(apus_fd_adopt(loop, ends[1], APUS_OWNED, &receiver.from), 0);
+	ck_assert_int_eq(apus_spawn_slab(loop, sends, &sender, &sending), 0);
+	while (!((struct sender *)apus_join_state(loop, sending))->send.is_full)
+		apus_turn(loop);
 	ck_assert_int_eq(apus_spawn_slab(loop, receives, &receiver, &join), 0);
-	ck_assert_int_eq(apus_run(loop, sends, &sender), SENT - 10);
+	while (apus_try_join(loop, sending, &result) == -EAGAIN)
+		apus_turn(loop);
+	ck_assert_int_eq(result, SENT - 10);
 	while (apus_try_join(loop, join, &result) == -EAGAIN)
 		apus_turn(loop);
 	ck_assert_int_eq(result, SENT - 10);
@@ -1036,6 +1048,118 @@ START_TEST(sending_to_a_peer_that_left_is_epipe)
 	ck_assert_int_eq(apus_run(loop, sends, &sender), -EPIPE);
 	sender.to.token = 0;
 	ck_assert_int_eq(apus_run(loop, sends, &sender), -ESTALE);
+	loop_close(loop);
+}
+END_TEST
+
+/* ---- what the kernel does by itself ---------------------------------------------------------------------- */
+
+APUS_TASK(needs_no_helper, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_path_mkdir(cx, &self->op, "kernel", 0700));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "kernel/new", O_RDWR | O_CREAT, 0600,
+		&self->file));
+	CHECK(self->got == 0);
+	self->list[0] = (struct iovec){ self->buffer, 3 };
+	self->list[1] = (struct iovec){ self->buffer + 3, 5 };
+	memcpy(self->buffer, "abcdefgh", 8);
+	APUS_AWAIT(self->got, apus_file_writev_at(cx, &self->op, self->file, self->list, 2, 0));
+	CHECK(self->got == 8);
+	APUS_AWAIT(self->got, apus_file_write_at(cx, &self->op, self->file, "i", 1, 8));
+	CHECK(self->got == 1);
+	APUS_AWAIT(self->got, apus_file_sync(cx, &self->op, self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_sync_data(cx, &self->op, self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_allocate(cx, &self->op, self->file, APUS_ALLOCATE_EXTEND, 0,
+		8192));
+	CHECK(self->got == 0 || self->got == -EOPNOTSUPP);
+	evict("kernel/new");
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, self->more, 9, 0));
+	CHECK(self->got == 9 && memcmp(self->more, "abcdefghi", 9) == 0);
+	apus_file_drop(cx->loop, self->file);
+	APUS_AWAIT(self->got, apus_path_rename(cx, &self->op, "kernel/new", "kernel/old"));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_path_unlink(cx, &self->op, "kernel/old"));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_path_rmdir(cx, &self->op, "kernel"));
+	CHECK(self->got == 0);
+	CHECK(counters(cx->loop).offload_threads == 0);
+	APUS_END(0);
+}
+
+/* More than one request brings, where the file ends before: completed, or known to be the end. */
+APUS_TASK(reads_much_in_the_kernel, struct user)
+{
+	static char content[512 * 1024];
+
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "kernel", O_RDWR | O_CREAT, 0600,
+		&self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_write_at(cx, &self->op, self->file, content, 300000, 0));
+	CHECK(self->got == 300000);
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, content, sizeof content, 0));
+	CHECK(self->got == 300000);
+	CHECK(counters(cx->loop).offload_threads == 0);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(over_io_uring_no_helper_is_needed)
+{
+	struct apus_config config;
+	struct apus_loop *loop;
+
+	config_way(&config, HELPERS);
+	config.backend = APUS_IO_URING;
+	if (apus_open(&loop, &config))
+		TEST_SKIP("no io_uring");
+	ck_assert_int_eq(apus_run(loop, needs_no_helper, NULL), 0);
+	ck_assert_int_eq(apus_run(loop, reads_much_in_the_kernel, NULL), 0);
+	ck_assert_uint_eq(files_open(loop), 0);
+	loop_close(loop);
+}
+END_TEST
+
+APUS_TASK(gives_up_writing, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "fifo", O_RDWR, 0, &self->file));
+	CHECK(self->got == 0);
+	self->i = (unsigned)apus_file_number(cx->loop, self->file);
+	CHECK(fcntl((int)self->i, F_SETFL, O_NONBLOCK) == 0);
+	while (write((int)self->i, self->buffer, sizeof self->buffer) > 0)
+		;
+	CHECK(fcntl((int)self->i, F_SETFL, 0) == 0);
+	APUS_AWAIT(self->got, apus_timeout(cx, 20 * APUS_MSEC, apus_file_write_at(cx, &self->op,
+		self->file, self->buffer, sizeof self->buffer, 0)));
+	CHECK(self->got == -ETIME && apus_op_is_busy(&self->op));
+	CHECK(apus_file_close(cx, &self->ops[0], self->file) == -EBUSY);
+	APUS_AWAIT(self->got, apus_op_cancel(cx, &self->op));
+	CHECK(self->got == -ECANCELED && !apus_op_is_busy(&self->op));
+	CHECK(counters(cx->loop).offload_threads == 0);
+	/* And once more, by ending: the slot is held until the kernel has given it up. */
+	CHECK(apus_file_write_at(cx, &self->op, self->file, self->buffer, 64, 0) == APUS_PENDING);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+/* A request that is cancelled in the kernel: nobody reads from the pipe. */
+START_TEST(over_io_uring_a_write_is_given_up_and_its_buffer_is_back)
+{
+	struct apus_config config;
+	struct apus_loop *loop;
+
+	config_way(&config, HELPERS);
+	config.backend = APUS_IO_URING;
+	if (apus_open(&loop, &config))
+		TEST_SKIP("no io_uring");
+	ck_assert_int_eq(mkfifo("fifo", 0600), 0);
+	ck_assert_int_eq(apus_run(loop, gives_up_writing, NULL), 0);
+	ck_assert_uint_eq(files_open(loop), 0);
 	loop_close(loop);
 }
 END_TEST
@@ -1113,8 +1237,11 @@ START_TEST(an_open_that_was_given_up_leaves_no_descriptor)
 {
 	struct opener init = { .got = 0 };
 	unsigned before = descriptors(), kind;
-	struct apus_loop *loop = way_loop(HELPERS);
+	struct apus_config config;
+	struct apus_loop *loop;
 
+	config_helpers(&config);
+	loop = loop_open_with(&config);
 	ck_assert_int_eq(mkfifo("fifo", 0600), 0);
 	openers_cleaned = 0;
 	for (kind = 0; kind < 4; kind++) {
@@ -1159,7 +1286,7 @@ START_TEST(a_loop_closes_although_a_helper_hangs)
 
 	ck_assert_int_eq(mkfifo("fifo", 0600), 0);
 	openers_cleaned = 0;
-	config_way(&config, HELPERS);
+	config_helpers(&config);
 	config.close_wait_ns = APUS_MSEC;
 	loop = loop_open_with(&config);
 	ck_assert_int_eq(apus_spawn_slab(loop, opens_and_leaves, &init, NULL), 0);
@@ -1293,6 +1420,8 @@ int main(int argc, char **argv)
 		a_range_is_copied_from_file_to_file,
 		a_file_is_sent_to_a_socket_that_is_full_at_times,
 		sending_to_a_peer_that_left_is_epipe,
+		over_io_uring_no_helper_is_needed,
+		over_io_uring_a_write_is_given_up_and_its_buffer_is_back,
 		an_open_that_was_given_up_leaves_no_descriptor,
 		a_loop_closes_although_a_helper_hangs,
 		many_are_in_flight_at_once_and_awaited_in_any_order,
