@@ -63,7 +63,7 @@
 /* ---- the backend of a loop ---------------------------------------------- */
 
 enum apus_io_kind {
-	APUS_IO_AUTO, /* what the environment's APUS_BACKEND names, else the best there is */
+	APUS_IO_AUTO, /* what the environment's APUS_BACKEND names, else the best for how it idles */
 	APUS_IO_EPOLL,
 	APUS_IO_URING,
 	APUS_IO_LIBEV,
@@ -82,6 +82,12 @@ struct apus_uring_config {
 	uint32_t entries;     /* requests that one submission takes; 0: 256 or 1024, by preset */
 	uint32_t completions; /* that wait in memory, the kernel keeps more; 0: 1024 or 8192 */
 	uint32_t operations;  /* of apus/op.h in the kernel at once; 0: 256 */
+	bool sqpoll; /* a thread of the kernel's submits; it takes a core: see apus_backends(7) */
+	bool sqpoll_pin;
+	uint32_t sqpoll_cpu;     /* with sqpoll_pin: the core that it takes */
+	uint32_t sqpoll_idle_ms; /* it sleeps after so long with nothing to do; 0: a second */
+	uint32_t napi_usec;      /* a wait spins so long on the device's queue; 0: not at all */
+	bool napi_prefer;        /* and the device's interrupts are held back meanwhile */
 	uint32_t zero_copy_bytes; /* apus_tcp_write_zero_copy copies what is less; 0: anything */
 };
 
@@ -93,6 +99,7 @@ struct apus_io_config {
 	bool prefault;         /* touch the table when it is opened */
 	bool lock;             /* and lock it */
 	uint32_t segment_bytes, segment_count; /* to receive into; 0: 4096 and 256 */
+	bool parks;            /* the loop idles by parking: what AUTO takes depends on it */
 	bool plain_wait;       /* park by ppoll, as where epoll_pwait2 is missing */
 	struct apus_uring_config uring;
 };

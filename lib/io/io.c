@@ -73,15 +73,21 @@ static int kind_open(struct apus_io *io, enum apus_io_kind kind, char *reason, s
 	return io->backend->open(io, reason, reason_bytes);
 }
 
-/* What is built and can be had, best first; why the others cannot is kept for the log. */
+/*
+ * What is built and can be had, best first; why the others cannot is kept for the log.  A
+ * loop that never parks asks its backend in each turn, and io_uring for the price of a look at
+ * memory; to one that parks epoll costs least.  See doc/adr/0062.
+ */
 static int kind_open_best(struct apus_io *io, char *reason, size_t reason_bytes)
 {
-	static const enum apus_io_kind order[] = { APUS_IO_EPOLL, APUS_IO_URING, APUS_IO_LIBEV,
-		APUS_IO_NONE };
-	size_t i;
-	int err = -ENOTSUP;
+	static const enum apus_io_kind orders[][4] = {
+		{ APUS_IO_URING, APUS_IO_EPOLL, APUS_IO_LIBEV, APUS_IO_NONE },
+		{ APUS_IO_EPOLL, APUS_IO_URING, APUS_IO_LIBEV, APUS_IO_NONE },
+	};
+	const enum apus_io_kind *order = orders[io->config.parks];
+	int i, err = -ENOTSUP;
 
-	for (i = 0; i < sizeof order / sizeof *order && err != 0; i++) {
+	for (i = 0; i < 4 && err != 0; i++) {
 		if (!kind_is_built(order[i]))
 			continue;
 		err = kind_open(io, order[i], reason, reason_bytes);

@@ -116,6 +116,9 @@ int apusi_uring_open(struct apus_io *io, char *reason, size_t reason_bytes);
 void apusi_uring_close(struct apus_io *io);
 int apusi_uring_fd(const struct apus_io *io);
 
+/* io_uring_register(2), for what liburing does not name. */
+int apusi_uring_register(struct apus_io *io, unsigned what, void *argument, unsigned count);
+
 /* ---- uring_ring.c ------------------------------------------------------------- */
 
 /* A cleared entry of the submission queue, which is submitted if it is full; or NULL. */

@@ -1,8 +1,12 @@
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "io/uring.h"
+#include "io/uring_kernel.h"
 
 enum { INDEX_BITS = 32 - APUSI_URING_KIND_BITS };
 
@@ -52,6 +56,22 @@ static const char *setup_reason(int err)
 	}
 }
 
+/* A thread of the kernel's submits, and works completions off by itself. */
+static const unsigned setups_sqpoll[SETUPS] = {
+	IORING_SETUP_SQPOLL | IORING_SETUP_SINGLE_ISSUER,
+	IORING_SETUP_SQPOLL,
+	IORING_SETUP_SQPOLL,
+};
+
+static void params_sqpoll(const struct apus_uring_config *config, struct io_uring_params *params)
+{
+	params->sq_thread_idle = config->sqpoll_idle_ms;
+	if (!config->sqpoll_pin)
+		return;
+	params->flags |= IORING_SETUP_SQ_AFF;
+	params->sq_thread_cpu = config->sqpoll_cpu;
+}
+
 static int queue_init(struct apus_io *io, unsigned flags)
 {
 	const struct apus_uring_config *config = &io->config.uring;
@@ -66,18 +86,25 @@ static int queue_init(struct apus_io *io, unsigned flags)
 		params.cq_entries = completions_default[config->preset];
 	if (params.cq_entries < entries)
 		params.cq_entries = entries;
+	if (config->sqpoll)
+		params_sqpoll(config, &params);
 	return io_uring_queue_init_params(entries, &apusi_uring_of(io)->ring, &params);
 }
 
 static int ring_init(struct apus_io *io, char *reason, size_t reason_bytes)
 {
-	size_t i;
-	int err = -EINVAL;
+	const struct apus_uring_config *config = &io->config.uring;
+	const unsigned *ways = config->sqpoll ? setups_sqpoll : setups[config->preset];
+	int i, err = -EINVAL;
 
 	for (i = 0; i < SETUPS && err == -EINVAL; i++)
-		err = queue_init(io, setups[io->config.uring.preset][i]);
-	if (err)
-		snprintf(reason, reason_bytes, "io_uring_setup: %s", setup_reason(err));
+		err = queue_init(io, ways[i]);
+	if (err == -EINVAL && config->sqpoll_pin)
+		snprintf(reason, reason_bytes, "config.uring.sqpoll_cpu: there is no CPU %u to "
+			"submit on", config->sqpoll_cpu);
+	else if (err)
+		snprintf(reason, reason_bytes, "io_uring_setup%s: %s",
+			config->sqpoll ? " with SQPOLL" : "", setup_reason(err));
 	return err;
 }
 
@@ -102,6 +129,10 @@ static int check_config(const struct apus_io *io, char *reason, size_t reason_by
 		why = "config.uring.completions is less than config.uring.entries";
 	else if ((unsigned)config->preset > APUS_URING_THROUGHPUT)
 		why = "config.uring.preset is neither latency nor throughput";
+	else if (!config->sqpoll && (config->sqpoll_pin || config->sqpoll_idle_ms != 0))
+		why = "config.uring.sqpoll_pin and sqpoll_idle_ms need sqpoll";
+	else if (config->napi_prefer && config->napi_usec == 0)
+		why = "config.uring.napi_prefer needs napi_usec";
 	if (why == NULL)
 		return 0;
 	snprintf(reason, reason_bytes, "%s", why);
@@ -121,13 +152,46 @@ static void probe(struct apusi_uring *uring)
 	io_uring_free_probe(found);
 }
 
-static int check_options(struct apus_io *io, char *reason, size_t reason_bytes)
+int apusi_uring_register(struct apus_io *io, unsigned what, void *argument, unsigned count)
 {
-	probe(apusi_uring_of(io));
+	long err = syscall(SYS_io_uring_register, apusi_uring_of(io)->ring.ring_fd, what, argument,
+		count);
+
+	return err < 0 ? -errno : 0;
+}
+
+static int check_zero_copy(const struct apus_io *io, char *reason, size_t reason_bytes)
+{
 	if (io->config.uring.zero_copy_bytes == 0 || apusi_uring_has_native(io, IORING_OP_SEND_ZC))
 		return 0;
 	snprintf(reason, reason_bytes, "config.uring.zero_copy_bytes: this kernel has no such send");
 	return -ENOTSUP;
+}
+
+static int set_napi(struct apus_io *io, char *reason, size_t reason_bytes)
+{
+	struct apusi_uring_napi napi = {
+		.busy_poll_to_us = io->config.uring.napi_usec,
+		.prefer_busy_poll = io->config.uring.napi_prefer,
+	};
+	int err;
+
+	if (napi.busy_poll_to_us == 0)
+		return 0;
+	err = apusi_uring_register(io, APUSI_REGISTER_NAPI, &napi, 1);
+	if (err)
+		snprintf(reason, reason_bytes, "config.uring.napi_usec: %s", err == -EINVAL ?
+			"this kernel does not spin on devices for a ring" : strerror(-err));
+	return err;
+}
+
+static int set_options(struct apus_io *io, char *reason, size_t reason_bytes)
+{
+	int err;
+
+	probe(apusi_uring_of(io));
+	err = check_zero_copy(io, reason, reason_bytes);
+	return err ? err : set_napi(io, reason, reason_bytes);
 }
 
 static int open_pools(struct apus_io *io, char *reason, size_t reason_bytes)
@@ -152,7 +216,7 @@ static int open_ring(struct apus_io *io, char *reason, size_t reason_bytes)
 		return err;
 	err = check_features(io, reason, reason_bytes);
 	if (!err)
-		err = check_options(io, reason, reason_bytes);
+		err = set_options(io, reason, reason_bytes);
 	if (!err)
 		err = open_pools(io, reason, reason_bytes);
 	if (err) {

@@ -12,7 +12,9 @@
  * [B] A request for several events ends by itself when the completion queue has no room.  It
  *     is told without IORING_CQE_F_MORE; the slot is not watched any more then, all is worth
  *     a try, and whoever waits next makes another.
- * [C] What cannot be polled is always ready to io_uring, where epoll refuses it.  We refuse
+ * [C] It tells the events that a wake-up was for, not those that are: a socket's bytes come
+ *     with POLLPRI.  That means something to TCP only, and costs it a read that is refused.
+ * [D] What cannot be polled is always ready to io_uring, where epoll refuses it.  We refuse
  *     it too: a task that reads a file as if it were a pipe blocks the loop.
  */
 
@@ -39,7 +41,7 @@ static inline uint32_t ready_of(uint32_t events)
 
 /* ---- watching ------------------------------------------------------------------- */
 
-/* See [C]. */
+/* See [D]. */
 static int check_pollable(int fd)
 {
 	struct stat stat;
@@ -141,8 +143,10 @@ void apusi_uring_polled(struct apus_io *io, const struct io_uring_cqe *cqe)
 		return;
 	/* What is wrong, the caller's own call will be told. */
 	ready = apus_likely(cqe->res >= 0) ? ready_of((uint32_t)cqe->res) : APUSI_ERR;
+	if ((ready & APUSI_IN) != 0 && slot != NULL && (slot->flags & APUSI_SHORT) == 0)
+		ready &= ~(uint32_t)APUSI_PRI; /* see [C] */
 	if (apus_unlikely((cqe->flags & IORING_CQE_F_MORE) == 0 && !writer))
-		ready |= APUSI_RDHUP;
+		ready |= APUSI_RDHUP; /* see [B] */
 	apusi_io_event(io, token, ready);
 }
 

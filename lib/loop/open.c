@@ -139,6 +139,7 @@ static int open_io(struct apus_loop *loop)
 		.event_batch = config->io_budget,
 		.prefault = config->prefault,
 		.lock = config->lock_memory,
+		.parks = config->idle >= APUS_IDLE_BACKOFF,
 		.segment_bytes = config->segment_bytes,
 		.segment_count = config->segment_count,
 		.uring = config->uring,

@@ -735,8 +735,8 @@ START_TEST(every_way_of_waiting_ends_with_an_event)
 		for (j = 0; j < sizeof timeouts / sizeof *timeouts; j++) {
 			ck_assert_int_eq(eventfd_write(wake, 1), 0);
 			ck_assert_int_eq(eventfd_write(wake, 1), 0);
-			ck_assert_uint_eq(apusi_io_reap(io, timeouts[j], 100), 1);
-			/* Two wakes are one, and it is drained. */
+			/* One event for both, or one each; both are drained. */
+			ck_assert_uint_ge(apusi_io_reap(io, timeouts[j], 100), 1);
 			ck_assert_uint_eq(apusi_io_reap(io, 0, 100), 0);
 		}
 		ck_assert_int_eq(apusi_io_set_wake(io, -1), 0);
@@ -937,7 +937,7 @@ END_TEST
 
 static int open_kind(enum apus_io_kind kind, char *reason)
 {
-	const struct apus_io_config config = { .kind = kind };
+	const struct apus_io_config config = { .kind = kind, .parks = true };
 	struct apus_cx cx = { 0 };
 	struct apus_io *io;
 	int err = apusi_io_open(&io, &cx, &config, reason, 128);

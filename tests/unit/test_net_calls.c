@@ -62,11 +62,6 @@ static void counts_reset(void)
 static void plain(struct apus_config *config)
 {
 	config->spurious_seed = 0;
-}
-
-static void plain_epoll(struct apus_config *config)
-{
-	plain(config);
 	config->backend = APUS_IO_EPOLL;
 }
 
@@ -145,7 +140,7 @@ START_TEST(an_echo_over_epoll_is_a_receive_and_a_send_an_end)
 {
 	struct apus_tcp a, b;
 
-	loop_open_with(plain_epoll);
+	loop_open_with(plain);
 	ends_open(&a, &b);
 	echo(a, b);
 	ck_assert_int_eq(counts[CALL_SEND], 2 * ECHOES);
@@ -184,7 +179,7 @@ START_TEST(a_connection_is_registered_once)
 	char buffer[8];
 	int i;
 
-	loop_open_with(plain_epoll);
+	loop_open_with(plain);
 	ends_open(&a, &b);
 	counts_reset();
 	reader.data = buffer;
@@ -207,7 +202,7 @@ START_TEST(idle_connections_cost_a_turn_nothing)
 	char byte;
 	int i;
 
-	loop_open_with(plain_epoll);
+	loop_open_with(plain);
 	for (i = 0; i < 2 * PAIRS; i++)
 		readers[i] = (struct call){ .poll = tcp_read, .data = &byte, .bytes = 1 };
 	for (i = 0; i < 2 * PAIRS; i += 2) {

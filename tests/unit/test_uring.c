@@ -13,6 +13,7 @@
 
 #include "sockets.h"
 #include "io/uring.h"
+#include "io/uring_kernel.h"
 
 /* ---- over io_uring, where the machine has it ------------------------------------- */
 
@@ -79,6 +80,8 @@ static void hear(void *arg, enum apus_log_level level, const char *line)
 	strncat(heard, line, sizeof heard - strlen(heard) - 1);
 }
 
+static enum apus_idle idle; /* of the loops that open_as opens */
+
 static int open_as(enum apus_io_kind kind, char reason[192], enum apus_io_kind *got)
 {
 	struct apus_config config;
@@ -86,6 +89,7 @@ static int open_as(enum apus_io_kind kind, char reason[192], enum apus_io_kind *
 	int err;
 
 	apus_config_init(&config);
+	config.idle = idle;
 	config.backend = kind;
 	config.log_fn = hear;
 	heard[0] = '\0';
@@ -142,7 +146,25 @@ START_TEST(no_memory_for_a_ring_is_named)
 }
 END_TEST
 
-/* The best of the two falls back on the other, and says why in the log. */
+/* Who never parks asks every turn, which costs least over io_uring; who parks takes epoll. */
+START_TEST(auto_takes_what_suits_how_the_loop_idles)
+{
+	enum apus_io_kind got;
+	char reason[192];
+	int i;
+
+	NEEDS_URING();
+	unsetenv("APUS_BACKEND");
+	for (i = APUS_IDLE_BUSY; i <= APUS_IDLE_PARK; i++) {
+		idle = (enum apus_idle)i;
+		ck_assert_int_eq(open_as(APUS_IO_AUTO, reason, &got), 0);
+		ck_assert_int_eq(got, idle >= APUS_IDLE_BACKOFF ? APUS_IO_EPOLL : APUS_IO_URING);
+		ck_assert_str_eq(heard, "");
+	}
+}
+END_TEST
+
+/* Each of the two falls back on the other, and says why in the log. */
 START_TEST(auto_falls_back_and_says_why)
 {
 	enum apus_io_kind got;
@@ -150,16 +172,28 @@ START_TEST(auto_falls_back_and_says_why)
 
 	NEEDS_URING();
 	unsetenv("APUS_BACKEND");
+	idle = APUS_IDLE_PARK;
 	if (!forbid(SYS_epoll_create1, EPERM))
 		TEST_SKIP("no seccomp here");
 	ck_assert_int_eq(open_as(APUS_IO_AUTO, reason, &got), 0);
 	ck_assert_int_eq(got, APUS_IO_URING);
 	ck_assert_str_eq(heard,
 		"backend uring: epoll cannot be had: epoll_create1: Operation not permitted");
+}
+END_TEST
+
+START_TEST(auto_falls_back_where_io_uring_is_forbidden)
+{
+	enum apus_io_kind got;
+	char reason[192];
+
+	unsetenv("APUS_BACKEND");
 	if (!forbid(SYS_io_uring_setup, EPERM))
-		TEST_SKIP("no second filter");
+		TEST_SKIP("no seccomp here");
 	ck_assert_int_eq(open_as(APUS_IO_AUTO, reason, &got), 0);
-	ck_assert_int_ne(got, APUS_IO_URING);
+	ck_assert_int_eq(got, APUS_IO_EPOLL);
+	ck_assert_str_eq(heard, "backend epoll: uring cannot be had: io_uring_setup: "
+		"kernel.io_uring_disabled, or a filter of system calls, forbids it");
 }
 END_TEST
 
@@ -200,6 +234,80 @@ START_TEST(a_configuration_that_cannot_be_is_refused)
 	config.uring.completions = 32;
 	ck_assert_int_eq(apus_open(&loop, &config), -EINVAL);
 	ck_assert_str_eq(config.reason, "config.uring.completions is less than config.uring.entries");
+}
+END_TEST
+
+static void sqpoll(struct apus_config *config)
+{
+	plain(config);
+	config->spurious_seed = 0;
+	config->uring.sqpoll = true;
+}
+
+/* A thread of the kernel's submits: later, but the same, and closing still lets go at once. */
+START_TEST(a_thread_of_the_kernels_submits)
+{
+	char buffer[8];
+	struct call call = { .poll = tcp_read, .data = buffer, .bytes = sizeof buffer };
+	int theirs, i, round;
+
+	NEEDS_URING();
+	loop_open_with(sqpoll);
+	for (round = 0; round < 5; round++) {
+		call.tcp = pair_open(&theirs);
+		for (i = 0; i < 20; i++) {
+			call_start_pending(&call);
+			raw_write(theirs, "ping", 4);
+			ck_assert_int_eq(call_finish(&call), 4);
+		}
+		call_start_pending(&call);
+		ck_assert_int_eq(apus_tcp_close(main_loop, call.tcp), 0);
+		ck_assert_int_eq(call_finish(&call), -EPIPE);
+		ck_assert_uint_eq(uring()->in_flight, 1);
+		ck_assert_int_eq(recv(theirs, buffer, 1, 0), 0);
+		close(theirs);
+	}
+	loop_close();
+}
+END_TEST
+
+START_TEST(a_thread_on_a_core_that_is_not_there_is_refused)
+{
+	struct apus_config config;
+	struct apus_loop *loop;
+
+	NEEDS_URING();
+	apus_config_init(&config);
+	sqpoll(&config);
+	config.uring.sqpoll_pin = true;
+	config.uring.sqpoll_cpu = 8191;
+	ck_assert_int_eq(apus_open(&loop, &config), -EINVAL);
+	ck_assert_str_eq(config.reason, "config.uring.sqpoll_cpu: there is no CPU 8191 to submit on");
+	config.uring.sqpoll = false;
+	ck_assert_int_eq(apus_open(&loop, &config), -EINVAL);
+	ck_assert_str_eq(config.reason, "config.uring.sqpoll_pin and sqpoll_idle_ms need sqpoll");
+}
+END_TEST
+
+/* Set where the kernel has it, and read back from it; else refused, and why. */
+START_TEST(spinning_on_the_device_is_set_or_refused)
+{
+	struct apusi_uring_napi napi = { 0 };
+	struct apus_config config;
+	int err;
+
+	NEEDS_URING();
+	apus_config_init(&config);
+	plain(&config);
+	config.uring.napi_usec = 37;
+	err = apus_open(&main_loop, &config);
+	if (err) {
+		ck_assert_ptr_nonnull(strstr(config.reason, "config.uring.napi_usec: "));
+		return;
+	}
+	ck_assert_int_eq(apusi_uring_register(loop_io(), APUSI_UNREGISTER_NAPI, &napi, 1), 0);
+	ck_assert_uint_eq(napi.busy_poll_to_us, 37);
+	loop_close();
 }
 END_TEST
 
@@ -871,25 +979,18 @@ static struct apus_join send_start(struct sender *init, apus_poll *sent)
 	return join;
 }
 
-/* Reads so much, or to the end, and sees that each byte is as it was when it was lent. */
-static size_t read_back(int theirs, size_t bytes)
+/* Reads what has come, and sees that each byte is as it was when it was lent. */
+static size_t read_back(int theirs)
 {
-	static unsigned char block[65536];
-	size_t done = 0;
+	static unsigned char block[65536], as_lent[65536];
 	ssize_t got;
 
-	while (done < bytes) {
-		apus_turn(main_loop);
-		got = recv(theirs, block, sizeof block, MSG_DONTWAIT);
-		if (got < 0 && errno == EAGAIN)
-			continue;
-		if (got <= 0)
-			break;
-		for (ssize_t i = 0; i < got; i++)
-			ck_assert_int_eq(block[i], 'z');
-		done += (size_t)got;
-	}
-	return done;
+	memset(as_lent, 'z', sizeof as_lent);
+	apus_turn(main_loop);
+	got = recv(theirs, block, sizeof block, MSG_DONTWAIT);
+	if (got > 0 && memcmp(block, as_lent, (size_t)got) != 0)
+		ck_abort_msg("what was lent has changed");
+	return got > 0 ? (size_t)got : 0;
 }
 
 #define NEEDS_ZERO_COPY()                                                           \
@@ -913,7 +1014,7 @@ START_TEST(a_write_without_a_copy_lends_until_the_kernel_lets_go)
 	apus_counters_read(main_loop, &now);
 	ck_assert_uint_eq(now.ops_in_flight, 1);
 	while (now.tasks_live != 0 && sent == APUS_PENDING) {
-		read_back(theirs, 65536);
+		read_back(theirs);
 		apus_counters_read(main_loop, &now);
 	}
 	ck_assert_int_gt(sent, 65536);
@@ -941,7 +1042,7 @@ START_TEST(a_small_write_is_copied)
 	ck_assert_int_eq(apus_spawn_slab(main_loop, sender, &init, &join), 0);
 	apus_turn(main_loop);
 	ck_assert_int_eq(sent, 4095);
-	ck_assert_uint_eq(read_back(theirs, 4095), 4095);
+	ck_assert_uint_eq(read_back(theirs), 4095);
 	loop_close();
 }
 END_TEST
@@ -963,7 +1064,7 @@ START_TEST(a_task_that_is_aborted_keeps_what_it_lent)
 	apus_counters_read(main_loop, &now);
 	ck_assert_int_eq(cleanups == 1, now.tasks_held == 0);
 	while (cleanups == 0)
-		read_back(theirs, 65536);
+		read_back(theirs);
 	apus_counters_read(main_loop, &now);
 	ck_assert_uint_eq(now.ops_in_flight, 0);
 	ck_assert_uint_eq(now.tasks_held, 0);
@@ -982,7 +1083,7 @@ START_TEST(awaiting_its_cancel_returns_the_buffer)
 	init.tcp = pair_open(&theirs);
 	send_start(&init, &sent);
 	while (sent == APUS_PENDING)
-		read_back(theirs, 65536);
+		read_back(theirs);
 	ck_assert(sent == -ECANCELED || sent > 0);
 	turns();
 	ck_assert_int_eq(cleanups, 1);
@@ -1040,9 +1141,14 @@ int main(int argc, char **argv)
 		a_kernel_without_io_uring_is_named,
 		a_policy_against_io_uring_is_named,
 		no_memory_for_a_ring_is_named,
+		auto_takes_what_suits_how_the_loop_idles,
 		auto_falls_back_and_says_why,
+		auto_falls_back_where_io_uring_is_forbidden,
 		a_limit_on_locked_memory_is_survived_or_named,
 		a_configuration_that_cannot_be_is_refused,
+		a_thread_of_the_kernels_submits,
+		a_thread_on_a_core_that_is_not_there_is_refused,
+		spinning_on_the_device_is_set_or_refused,
 		a_ring_of_8_carries_10_000_operations,
 		completions_that_overflow_their_queue_all_come,
 		the_peer_of_a_closed_socket_sees_the_end_at_once,
