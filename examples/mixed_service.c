@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <uv.h>
 
-enum { REQUESTS = 1000, TICK = 25 };
+enum { REQUESTS = 300, TICK = 25 };
 
 struct order {
 	uint64_t number, quantity;
@@ -33,6 +33,7 @@ struct service {
 	struct orders orders; /* libuv's thread sends, apus receives */
 	struct prices prices; /* the other way */
 	uv_async_t priced;
+	struct apus_config config;
 	apus_poll ended; /* what the hot path ended with */
 
 	/* libuv's */
@@ -68,36 +69,39 @@ APUS_TASK(pricer, struct pricer)
 	APUS_END(0);
 }
 
-/* Busy on a core of its own; parked where there is none to have. */
-static void hot_config(struct apus_config *config)
+/*
+ * Busy on a core of its own, the last that we may run on, and libuv's thread on the others;
+ * parked where there is none to have.
+ */
+static void hot_config(struct service *service)
 {
 	cpu_set_t allowed;
 	int cpu;
 
-	apus_config_init(config);
-	config->idle = APUS_IDLE_PARK;
+	apus_config_init(&service->config);
+	service->config.idle = APUS_IDLE_PARK;
 	if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2)
 		return;
-	config->idle = APUS_IDLE_BUSY;
+	service->config.idle = APUS_IDLE_BUSY;
 	for (cpu = 0; cpu < CPU_SETSIZE; cpu++)
 		if (CPU_ISSET(cpu, &allowed))
-			config->cpu = cpu;
+			service->config.cpu = cpu;
+	CPU_CLR(service->config.cpu, &allowed);
+	sched_setaffinity(0, sizeof allowed, &allowed);
 }
 
 static void *hot_path(void *arg)
 {
 	struct service *service = arg;
 	struct pricer init = { .service = service };
-	struct apus_config config;
 	struct apus_loop *loop;
 
-	hot_config(&config);
-	service->ended = apus_open(&loop, &config);
+	service->ended = apus_open(&loop, &service->config);
 	if (service->ended == 0) {
 		service->ended = apus_run(loop, pricer, &init);
 		apus_close(loop, NULL);
 	} else {
-		fprintf(stderr, "apus: %s\n", config.reason);
+		fprintf(stderr, "apus: %s\n", service->config.reason);
 	}
 	apus_spsc_close(&service->orders); /* or the service would wait for us */
 	return NULL;
@@ -277,6 +281,7 @@ int main(void)
 		fprintf(stderr, "libuv: %s\n", uv_strerror(err));
 		return 1;
 	}
+	hot_config(&service);
 	if (pthread_create(&hot, NULL, hot_path, &service) != 0)
 		return 1;
 	uv_run(&service.uv, UV_RUN_DEFAULT);
