@@ -94,7 +94,10 @@ APUS_API int apus_remote_stop(struct apus_remote remote);
 /* As apus_cancel, in the loop's next turn.  0, -ESHUTDOWN, -EAGAIN. */
 APUS_API int apus_remote_cancel(struct apus_remote remote, struct apus_token token);
 
-/* As apus_counters_read, in the loop's next turn: waits for it.  0, -ESHUTDOWN, -ETIME. */
+/*
+ * As apus_counters_read, in the loop's next turn: waits for it.  0, -ESHUTDOWN, -ETIME, or
+ * -ENOMEM: the request is allocated, so that whoever asks may give up.
+ */
 APUS_API int apus_remote_counters(struct apus_remote remote, int64_t timeout_ns,
 	struct apus_counters *counters);
 
