@@ -388,7 +388,8 @@ static int run_written_down(const struct options *options, struct shared *shared
 	static struct scribe scribe;
 	struct scribe_config config = {
 		.journal = options->journal, .pcap = options->pcap,
-		.ring_bytes = options->ring_bytes, .cpu = -1, .patience_ns = ANSWER_TIMEOUT_NS,
+		.ring_bytes = options->ring_bytes, .cpu = options->scribe_cpu,
+		.patience_ns = ANSWER_TIMEOUT_NS,
 	};
 	struct side *side = &shared->engine;
 	int err, other;
@@ -396,8 +397,10 @@ static int run_written_down(const struct options *options, struct shared *shared
 	if (options->journal == NULL && options->pcap == NULL)
 		return run(options, shared, engine, desk, NULL);
 	err = scribe_start(&scribe, &config);
-	if (err)
+	if (err) {
+		desk_deinit(desk);
 		return err;
+	}
 	err = run(options, shared, engine, desk, &scribe);
 	other = scribe_stop(&scribe);
 	side->records = scribe.record_count;

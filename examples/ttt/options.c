@@ -34,6 +34,7 @@ static const char help[] =
 	"      --vandal           somebody sends to every socket what cannot be; unicast\n"
 	"      --pcap FILE        what crosses the engine's wires, for Wireshark and replay\n"
 	"      --journal FILE     the same under checksums; what is not written is not done\n"
+	"      --scribe-cpu N     pins the thread that writes (-1: not pinned)\n"
 	"      --ring BYTES       between the engine and the thread that writes (16777216)\n"
 	"      --unicast          the feed to one address instead of a multicast group\n"
 	"      --interface NAME   of the multicast (127.0.0.1)\n"
@@ -54,7 +55,7 @@ static const char help[] =
 
 enum {
 	OPT_SECONDS = 256, OPT_RATE, OPT_SEED, OPT_SYMBOLS, OPT_ORDER_RATE, OPT_DROP_EVERY,
-	OPT_SILENCE, OPT_FEED_SILENT, OPT_STOP_ENGINE, OPT_KILL_EXCHANGE, OPT_HANG_UP_EVERY, OPT_VANDAL, OPT_PCAP, OPT_JOURNAL, OPT_RING,
+	OPT_SILENCE, OPT_FEED_SILENT, OPT_STOP_ENGINE, OPT_KILL_EXCHANGE, OPT_HANG_UP_EVERY, OPT_VANDAL, OPT_PCAP, OPT_JOURNAL, OPT_RING, OPT_SCRIBE_CPU,
 	OPT_LINES, OPT_LINE_A, OPT_LINE_B, OPT_FEED_B, OPT_UNICAST, OPT_INTERFACE, OPT_BACKEND, OPT_CPU, OPT_EXCHANGE_CPU, OPT_ENGINE_CPU,
 	OPT_FEED, OPT_ORDERS, OPT_REQUESTS, OPT_PROGRESS, OPT_WATCH, OPT_SVG, OPT_EVERY_SECOND, OPT_JSON, OPT_HELP,
 };
@@ -74,6 +75,7 @@ static const struct option table[] = {
 	{"vandal", no_argument, NULL, OPT_VANDAL},
 	{"pcap", required_argument, NULL, OPT_PCAP},
 	{"journal", required_argument, NULL, OPT_JOURNAL},
+	{"scribe-cpu", required_argument, NULL, OPT_SCRIBE_CPU},
 	{"ring", required_argument, NULL, OPT_RING},
 	{"lines", required_argument, NULL, OPT_LINES},
 	{"line-a", required_argument, NULL, OPT_LINE_A},
@@ -216,7 +218,7 @@ static void set_defaults(struct options *options)
 	*options = (struct options){
 		.duration_ns = 5 * APUS_SEC, .rate = 20000, .seed = 1, .symbol_count = 200,
 		.order_rate = 10000, .line_count = 2, .silence_ns = 15 * APUS_SEC,
-		.ring_bytes = 1 << 24, .exchange_cpu = -2, .engine_cpu = -2, .interface = "127.0.0.1",
+		.ring_bytes = 1 << 24, .scribe_cpu = -1, .exchange_cpu = -2, .engine_cpu = -2, .interface = "127.0.0.1",
 	};
 	apus_address_parse(&options->orders, "127.0.0.1:31002");
 	apus_address_parse(&options->requests, "127.0.0.1:31003");
@@ -256,6 +258,8 @@ static int take(struct options *options, int name, char *text)
 	case OPT_JOURNAL:
 		options->journal = text;
 		return 0;
+	case OPT_SCRIBE_CPU:
+		return read_cpu(text, &options->scribe_cpu);
 	case OPT_RING:
 		return read_ring(text, &options->ring_bytes);
 	case OPT_LINES:

@@ -49,6 +49,7 @@ struct options {
 	const char *interface;        /* of the multicast */
 	const char *journal, *pcap;   /* files that the engine has written; NULL: none */
 	const char *replay;           /* one of them, with TTT_REPLAY */
+	int scribe_cpu;               /* of the thread that writes; -1: not pinned */
 	uint64_t ring_bytes;          /* between the engine and its scribe */
 };
 

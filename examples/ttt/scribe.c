@@ -112,15 +112,15 @@ static int flush(struct scribe *scribe)
 	return err ? err : other;
 }
 
-static void pin(int cpu)
+static int pin(int cpu)
 {
 	cpu_set_t set;
 
 	if (cpu < 0)
-		return;
+		return 0;
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	return sched_setaffinity(0, sizeof(set), &set) != 0 ? -errno : 0;
 }
 
 static void *scribe_run(void *arg)
@@ -128,7 +128,8 @@ static void *scribe_run(void *arg)
 	struct scribe *scribe = arg;
 	uint32_t stopping;
 
-	pin(scribe->cpu);
+	scribe->error = pin(scribe->cpu);
+	apus_store_release(&scribe->is_ready, 1);
 	do {
 		/* Before the look, so that nothing told before the stop is left. */
 		stopping = apus_load_acquire(&scribe->is_stopping);
@@ -170,6 +171,26 @@ static int open_files(struct scribe *scribe, const struct scribe_config *config)
 	return 0;
 }
 
+/* Signals are for the engine's thread, not for this one. */
+static int start_thread(struct scribe *scribe)
+{
+	sigset_t all, before;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = -pthread_create(&scribe->thread, NULL, scribe_run, scribe);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	scribe->has_thread = err == 0;
+	if (err)
+		return err;
+	while (!apus_load_acquire(&scribe->is_ready))
+		nap(NAP_NS);
+	if (scribe->error)
+		fprintf(stderr, "tick_to_trade: the scribe's core: %s\n", strerror(-scribe->error));
+	return scribe->error;
+}
+
 int scribe_start(struct scribe *scribe, const struct scribe_config *config)
 {
 	size_t bytes = APUS_RING_BYTES(config->ring_bytes);
@@ -190,8 +211,7 @@ int scribe_start(struct scribe *scribe, const struct scribe_config *config)
 	/* A file that has reached the limit of its size is a full disk, not the end of us. */
 	signal(SIGXFSZ, SIG_IGN);
 	if (!err)
-		err = -pthread_create(&scribe->thread, NULL, scribe_run, scribe);
-	scribe->has_thread = err == 0;
+		err = start_thread(scribe);
 	if (err)
 		scribe_stop(scribe);
 	return err;

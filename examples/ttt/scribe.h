@@ -37,7 +37,8 @@ struct scribe {
 	uint64_t record_count;    /* ... and given to the file */
 	uint64_t full_count;      /* times the disk was found full */
 	uint32_t is_full;
-	uint32_t is_stopping;
+	uint32_t is_stopping;     /* 1: once all is written; 2: also if the disk is full */
+	uint32_t is_ready;        /* the thread has begun */
 	int error;                /* the first other than a full disk */
 	bool has_thread, has_journal, has_pcap;
 	int cpu;                  /* pinned to it; -1: not */

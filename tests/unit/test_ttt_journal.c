@@ -207,6 +207,9 @@ START_TEST(a_file_that_cannot_be_is_refused_with_its_reason)
 	config.pcap = NULL;
 	config.ring_bytes = RING - 1;
 	ck_assert_int_eq(scribe_start(&scribe, &config), -EINVAL);
+	config.ring_bytes = RING;
+	config.cpu = 1023; /* that no machine of ours has */
+	ck_assert_int_eq(scribe_start(&scribe, &config), -EINVAL);
 	unlink(config.journal);
 }
 END_TEST

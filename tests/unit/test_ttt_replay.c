@@ -220,6 +220,51 @@ START_TEST(a_journal_and_a_pcap_say_the_same)
 }
 END_TEST
 
+/* Each tap with all that is in it; but for the hole that was given up, which no wire shows. */
+START_TEST(a_pcap_gives_back_every_tap)
+{
+	struct rng rng = {55};
+	struct twosome *two = recorded_day(55, rough(&rng), &desk_config, 200);
+	struct pcap_reader reader;
+	struct pcap pcap;
+	struct sink sink;
+	const uint8_t *bytes;
+	struct tap tap, wanted;
+	uint64_t lines[FEED_LINES] = {0}, held = 0;
+
+	for (size_t at = 0; at < two->taps_size; at += sizeof(tap) + tap.size) {
+		memcpy(&tap, two->taps + at, sizeof(tap));
+		tap.is_held = tap.kind == TAP_PACKET && rng_one_in(&rng, 3);
+		tap.line = tap.kind == TAP_PACKET ? tap.line : 0;
+		memcpy(two->taps + at, &tap, sizeof(tap));
+	}
+	sink_to_memory(&sink);
+	pcap_begin(&pcap, &sink);
+	write_file(two, &sink, put_pcap, &pcap);
+	ck_assert_int_eq(pcap_open(&reader, file_bytes, file_size), 0);
+	for (size_t at = 0; at < two->taps_size; at += sizeof(wanted) + wanted.size) {
+		memcpy(&wanted, two->taps + at, sizeof(wanted));
+		if (wanted.kind == TAP_GIVE_UP)
+			continue;
+		ck_assert_int_eq(pcap_next(&reader, &tap, &bytes), 1);
+		ck_assert_int_eq(tap.kind, wanted.kind);
+		ck_assert_int_eq(tap.now_ns, wanted.now_ns);
+		ck_assert_int_eq(tap.is_held, wanted.is_held);
+		ck_assert_uint_eq(tap.size, wanted.size);
+		ck_assert(tap.kind != TAP_PACKET || tap.line == wanted.line);
+		ck_assert_mem_eq(bytes, two->taps + at + sizeof(wanted), tap.size);
+		lines[wanted.line] += tap.kind == TAP_PACKET;
+		held += tap.is_held;
+	}
+	ck_assert_int_eq(pcap_next(&reader, &tap, &bytes), 0);
+	ck_assert_uint_gt(lines[FEED_LINE_A], 0);
+	ck_assert_uint_gt(lines[FEED_LINE_REQUESTED], 0);
+	ck_assert_uint_gt(held, 10);
+	free(file_bytes);
+	twosome_close(two);
+}
+END_TEST
+
 /* A file of either kind with bytes changed, cut at any place: an answer, and never beyond its end. */
 START_TEST(damaged_files_are_read_without_harm)
 {
@@ -271,6 +316,7 @@ int main(int argc, char **argv)
 	tcase_add_test(all, a_hole_that_was_given_up_is_given_up_again);
 	tcase_add_test(all, another_day_is_told_from_this_one);
 	tcase_add_test(all, a_journal_and_a_pcap_say_the_same);
+	tcase_add_test(all, a_pcap_gives_back_every_tap);
 	tcase_add_test(all, damaged_files_are_read_without_harm);
 	return test_run(argc, argv, all);
 }
