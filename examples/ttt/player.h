@@ -20,7 +20,8 @@
 #include "session.h"
 #include "tap.h"
 
-#define PLAYER_ORDERS 64 /* that one packet may set off */
+/* That one packet may set off: it may fill a gap, and touch every symbol, each of them once. */
+#define PLAYER_ORDERS BOOK_LOCATE_MAX
 
 struct player {
 	struct desk *desk;
