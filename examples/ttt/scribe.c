@@ -1,9 +1,9 @@
-/* scribe.c - the thread that writes. */
-#define _GNU_SOURCE
+/* scribe.c - the thread that writes: a loop with one task. */
 #include "scribe.h"
 
+#include <apus/loop.h>
+
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,97 +48,138 @@ int scribe_tap(struct scribe *scribe, const struct tap *tap, const void *bytes)
 	return apus_ring_commit(&scribe->ring, &claim);
 }
 
-/* ---- the scribe's ------------------------------------------------------------------------- */
+/* ---- the scribe's: a loop of its own, with one task ------------------------------------------ */
 
-/* 0, or -EAGAIN: one of the two has no room; the other has not taken it either. */
-static int put(struct scribe *scribe, const struct tap *tap, const uint8_t *bytes)
+/* One of the two has no room: then neither takes it. */
+static bool put(struct scribe *scribe, const struct tap *tap, const uint8_t *bytes)
 {
 	const size_t most = 4 * TAP_BYTES_MAX;
 
 	if ((scribe->has_journal && sink_room(&scribe->journal_sink) < most) ||
 	    (scribe->has_pcap && sink_room(&scribe->pcap_sink) < most))
-		return -EAGAIN;
+		return false;
 	if (scribe->has_journal)
 		journal_put(&scribe->journal_sink, scribe->record_count, tap, bytes);
 	if (scribe->has_pcap)
 		pcap_put(&scribe->pcap, &scribe->pcap_sink, tap, bytes);
 	scribe->record_count++;
-	return 0;
+	return true;
 }
 
-/* As much as there is, or as there is room for. */
-static void take(struct scribe *scribe)
+/* From the ring into the buffers, as much as there is, or as there is room for: false. */
+static bool take(struct scribe *scribe)
 {
-	struct apus_record record;
+	struct apus_record *record = &scribe->record;
 	struct tap tap;
 
-	while (apus_ring_try_read(&scribe->ring, &record) == 0) {
-		memcpy(&tap, record.data, sizeof(tap));
-		/* Not released, it will be read again: the one behind is not looked at. */
-		while (put(scribe, &tap, (const uint8_t *)record.data + sizeof(tap)) != 0) {
-			if (sink_flush(&scribe->journal_sink) == 0 &&
-			    sink_flush(&scribe->pcap_sink) == 0)
-				continue;
-			apus_store_release(&scribe->is_full, 1);
-			if (apus_load_acquire(&scribe->is_stopping) == 2)
-				return;
-			nap(FULL_NAP_NS);
-		}
-		apus_ring_release(&scribe->ring, &record);
+	for (;;) {
+		/* One that was read and had no room is the next; the ring has it until released. */
+		if (!scribe->has_record && apus_ring_try_read(&scribe->ring, record) != 0)
+			return true;
+		memcpy(&tap, record->data, sizeof(tap));
+		scribe->has_record = !put(scribe, &tap, (const uint8_t *)record->data + sizeof(tap));
+		if (scribe->has_record)
+			return false;
+		apus_ring_release(&scribe->ring, record);
 		apus_store_release(&scribe->written_bytes, scribe->written_bytes +
-			ring_bytes_of(record.bytes)); /* [W] */
+			ring_bytes_of(record->bytes)); /* [W] */
 	}
 }
 
-static void note_full(struct scribe *scribe, int err)
+/* A disk that is full is an alarm; anything else is, and will be the reason in the end. */
+static void note(struct scribe *scribe, apus_poll wrote)
 {
-	if (err == 0) {
-		apus_store_release(&scribe->is_full, 0);
-		return;
-	}
-	if (err != -ENOSPC && scribe->error == 0)
-		scribe->error = err;
-	if (!apus_load_acquire(&scribe->is_full))
+	bool is_full = wrote == -ENOSPC || wrote == -EDQUOT || wrote == -EFBIG;
+
+	if (wrote < 0 && !is_full && scribe->error == 0)
+		scribe->error = (int)wrote;
+	if (wrote < 0 && !apus_load_relaxed(&scribe->is_full))
 		scribe->full_count++;
-	apus_store_release(&scribe->is_full, 1);
+	apus_store_release(&scribe->is_full, wrote < 0);
 }
 
-static int flush(struct scribe *scribe)
-{
-	int err = sink_flush(&scribe->journal_sink);
-	int other = sink_flush(&scribe->pcap_sink);
+struct write {
+	struct apus_frame frame;
+	struct scribe *scribe;
+	struct apus_op op;
+	struct sink *sink;
+	bool is_all;
+	uint32_t stopping;
+	int at;
+	apus_poll wrote;
+};
 
-	note_full(scribe, err ? err : other);
-	return err ? err : other;
+APUS_TASK(write, struct write)
+{
+	struct scribe *scribe = self->scribe;
+	struct sink *const sinks[] = {&scribe->journal_sink, &scribe->pcap_sink};
+
+	APUS_BEGIN(cx, self);
+	/* The first operation starts the helper that does them, which takes memory: not later. */
+	self->sink = scribe->has_journal ? sinks[0] : sinks[1];
+	APUS_AWAIT(self->wrote, apus_file_sync_data(cx, &self->op, self->sink->file));
+	apus_store_release(&scribe->is_ready, 1);
+	for (;;) {
+		/* Before the look, so that nothing told before the stop is left. */
+		self->stopping = apus_load_acquire(&scribe->is_stopping);
+		self->is_all = take(scribe);
+		for (self->at = 0; self->at < 2; self->at++) {
+			self->sink = sinks[self->at];
+			while (self->sink->begin < self->sink->end) {
+				APUS_AWAIT(self->wrote, apus_file_append(cx, &self->op,
+					self->sink->file, self->sink->bytes + self->sink->begin,
+					self->sink->end - self->sink->begin));
+				note(scribe, self->wrote);
+				if (self->wrote > 0) {
+					sink_wrote(self->sink, (size_t)self->wrote);
+					continue;
+				}
+				if (apus_load_acquire(&scribe->is_stopping) == 2)
+					return -ENOSPC;
+				APUS_WAIT(apus_sleep(cx, FULL_NAP_NS));
+			}
+		}
+		if (self->is_all && self->stopping)
+			return 0;
+		/* Not by a wait on the ring: then the engine would have to ring a bell. */
+		if (self->is_all)
+			APUS_WAIT(apus_sleep(cx, NAP_NS));
+	}
+	APUS_END(0);
 }
 
-static int pin(int cpu)
+static int adopt(struct apus_loop *loop, struct sink *sink)
 {
-	cpu_set_t set;
+	return sink->fd < 0 ? 0 : apus_file_adopt(loop, sink->fd, APUS_BORROWED, &sink->file);
+}
 
-	if (cpu < 0)
-		return 0;
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	return sched_setaffinity(0, sizeof(set), &set) != 0 ? -errno : 0;
+static int run(struct scribe *scribe, struct apus_loop *loop)
+{
+	int err = adopt(loop, &scribe->journal_sink);
+
+	if (!err)
+		err = adopt(loop, &scribe->pcap_sink);
+	return err ? err : (int)apus_run(loop, write, &(struct write){.scribe = scribe});
 }
 
 static void *scribe_run(void *arg)
 {
 	struct scribe *scribe = arg;
-	uint32_t stopping;
+	struct apus_config config;
+	struct apus_loop *loop;
+	int err;
 
-	scribe->error = pin(scribe->cpu);
+	apus_config_init(&config);
+	config.idle = APUS_IDLE_PARK;
+	config.cpu = scribe->cpu;
+	err = apus_open(&loop, &config);
+	if (!err) {
+		err = run(scribe, loop);
+		apus_close(loop, NULL);
+	}
+	if (err && scribe->error == 0)
+		scribe->error = err;
 	apus_store_release(&scribe->is_ready, 1);
-	do {
-		/* Before the look, so that nothing told before the stop is left. */
-		stopping = apus_load_acquire(&scribe->is_stopping);
-		take(scribe);
-		if (flush(scribe) != 0)
-			stopping = stopping == 2 ? 2 : 0;
-		if (!stopping)
-			nap(scribe->is_full ? FULL_NAP_NS : NAP_NS);
-	} while (!stopping);
 	return NULL;
 }
 
@@ -187,7 +228,7 @@ static int start_thread(struct scribe *scribe)
 	while (!apus_load_acquire(&scribe->is_ready))
 		nap(NAP_NS);
 	if (scribe->error)
-		fprintf(stderr, "tick_to_trade: the scribe's core: %s\n", strerror(-scribe->error));
+		fprintf(stderr, "tick_to_trade: the scribe's loop: %s\n", strerror(-scribe->error));
 	return scribe->error;
 }
 
@@ -206,8 +247,6 @@ int scribe_start(struct scribe *scribe, const struct scribe_config *config)
 		memset(scribe->memory, 0xff, bytes); /* so that no page faults later */
 		err = apus_ring_init(&scribe->ring, scribe->memory, config->ring_bytes, 0);
 	}
-	if (config->write != NULL)
-		scribe->journal_sink.write = scribe->pcap_sink.write = config->write;
 	/* A file that has reached the limit of its size is a full disk, not the end of us. */
 	signal(SIGXFSZ, SIG_IGN);
 	if (!err)
@@ -238,7 +277,9 @@ int scribe_stop(struct scribe *scribe)
 
 	if (scribe->has_thread)
 		join(scribe);
-	has_lost = scribe->told_bytes != scribe->written_bytes;
+	has_lost = scribe->told_bytes != scribe->written_bytes ||
+		scribe->journal_sink.begin < scribe->journal_sink.end ||
+		scribe->pcap_sink.begin < scribe->pcap_sink.end;
 	err = sink_close(&scribe->journal_sink);
 	other = sink_close(&scribe->pcap_sink);
 	if (scribe->has_thread)

@@ -1,6 +1,6 @@
 /*
- * scribe.h - a thread of its own that writes down what the engine tells it, so that the hot
- * thread never touches a disk.
+ * scribe.h - a second loop, on a thread of its own, that writes down what the engine tells it,
+ * so that the hot thread never touches a disk.
  *
  *   Units      bytes; nanoseconds.
  *   Errors     start: 0 or -errno, with a word on stderr.  tap: 0, or -EAGAIN: no room, nothing
@@ -38,14 +38,16 @@ struct scribe {
 	uint64_t full_count;      /* times the disk was found full */
 	uint32_t is_full;
 	uint32_t is_stopping;     /* 1: once all is written; 2: also if the disk is full */
-	uint32_t is_ready;        /* the thread has begun */
+	uint32_t is_ready;        /* its loop has begun, or failed to */
 	int error;                /* the first other than a full disk */
 	bool has_thread, has_journal, has_pcap;
-	int cpu;                  /* pinned to it; -1: not */
+	int cpu;                  /* its loop is pinned to it; -1: not */
 	int64_t patience_ns;      /* stop: for a disk that is full */
 	pthread_t thread;
 	struct sink journal_sink, pcap_sink;
 	struct pcap pcap;
+	struct apus_record record; /* read, and not put for want of room */
+	bool has_record;
 };
 
 /* Room that the engine leaves for what it cannot hold back: the rest of a read, cancels. */
@@ -56,7 +58,6 @@ struct scribe_config {
 	uint64_t ring_bytes;        /* a power of two */
 	int cpu;
 	int64_t patience_ns;
-	ssize_t (*write)(int fd, const void *bytes, size_t size); /* NULL: the system's */
 };
 
 int scribe_start(struct scribe *scribe, const struct scribe_config *config);

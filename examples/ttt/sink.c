@@ -1,4 +1,4 @@
-/* sink.c - bytes to the end of a file. */
+/* sink.c - a buffer before a file. */
 #include "sink.h"
 
 #include <errno.h>
@@ -10,7 +10,6 @@
 int sink_open(struct sink *sink, const char *path)
 {
 	memset(sink, 0, sizeof(*sink));
-	sink->write = write;
 	sink->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
 	if (sink->fd < 0)
 		return -errno;
@@ -25,9 +24,9 @@ int sink_open(struct sink *sink, const char *path)
 
 int sink_close(struct sink *sink)
 {
-	int err = sink->fd >= 0 ? sink_flush(sink) : 0;
+	int err = 0;
 
-	if (sink->fd >= 0 && close(sink->fd) != 0 && !err)
+	if (sink->fd >= 0 && close(sink->fd) != 0)
 		err = -errno;
 	sink->fd = -1;
 	free(sink->bytes);
@@ -47,21 +46,5 @@ int sink_put(struct sink *sink, const void *bytes, size_t size)
 	}
 	memcpy(sink->bytes + sink->end, bytes, size);
 	sink->end += size;
-	return 0;
-}
-
-int sink_flush(struct sink *sink)
-{
-	while (sink->begin < sink->end) {
-		ssize_t wrote = sink->write(sink->fd, sink->bytes + sink->begin,
-			sink->end - sink->begin);
-
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote < 0)
-			return errno == EDQUOT || errno == EFBIG ? -ENOSPC : -errno;
-		sink->begin += (size_t)wrote;
-	}
-	sink->begin = sink->end = 0;
 	return 0;
 }

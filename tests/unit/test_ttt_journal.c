@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -214,20 +215,14 @@ START_TEST(a_file_that_cannot_be_is_refused_with_its_reason)
 }
 END_TEST
 
-/* A disk with so many bytes left; it writes what fits, as disks do. */
-static int64_t disk_left;
-
-static ssize_t write_to_small_disk(int fd, const void *bytes, size_t size)
+/* A file may grow to so many bytes: beyond that the disk is as good as full. */
+static void limit_file(rlim_t bytes)
 {
-	int64_t left = apus_load_acquire(&disk_left);
+	struct rlimit limit;
 
-	if (left <= 0) {
-		errno = ENOSPC;
-		return -1;
-	}
-	size = (int64_t)size < left ? size : (size_t)left;
-	apus_store_release(&disk_left, left - (int64_t)size);
-	return write(fd, bytes, size);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
 /* Until the scribe does not take any more. */
@@ -261,11 +256,11 @@ static void await_full(struct scribe *scribe)
 START_TEST(a_full_disk_is_an_alarm_and_back_pressure_and_not_a_loss)
 {
 	struct scribe_config config = {.journal = some_path(), .ring_bytes = RING, .cpu = -1,
-		.patience_ns = 20 * APUS_SEC, .write = write_to_small_disk};
+		.patience_ns = 20 * APUS_SEC};
 	static struct scribe scribe;
 	uint64_t n = 0;
 
-	apus_store_release(&disk_left, 100000);
+	limit_file(100000);
 	ck_assert_int_eq(scribe_start(&scribe, &config), 0);
 	while (!apus_load_acquire(&scribe.is_full)) {
 		/* The scribe has to see the full disk: told with breaks, it flushes. */
@@ -278,7 +273,7 @@ START_TEST(a_full_disk_is_an_alarm_and_back_pressure_and_not_a_loss)
 	await_full(&scribe);
 	ck_assert_uint_gt(scribe_room(&scribe), 0);
 	ck_assert_uint_ge(scribe.full_count, 1);
-	apus_store_release(&disk_left, INT64_C(1) << 40);
+	limit_file(RLIM_INFINITY);
 	ck_assert_int_eq(scribe_stop(&scribe), 0);
 	check_file(config.journal, n);
 	unlink(config.journal);
@@ -288,14 +283,14 @@ END_TEST
 START_TEST(a_disk_that_stays_full_is_an_error_in_the_end)
 {
 	struct scribe_config config = {.journal = some_path(), .ring_bytes = RING, .cpu = -1,
-		.patience_ns = 50 * APUS_MSEC, .write = write_to_small_disk};
+		.patience_ns = 50 * APUS_MSEC};
 	static struct scribe scribe;
 	size_t size;
 	uint8_t *bytes;
 	bool is_cut;
 	int end;
 
-	apus_store_release(&disk_left, 5000);
+	limit_file(5000);
 	ck_assert_int_eq(scribe_start(&scribe, &config), 0);
 	for (uint64_t n = 0; n < 1000; n++)
 		tell(&scribe, n);
