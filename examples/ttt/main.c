@@ -211,12 +211,16 @@ static bool await_child(void)
 	int status;
 	pid_t child;
 
-	while ((child = waitpid(-1, &status, 0)) < 0)
-		if (errno != EINTR)
+	do {
+		child = waitpid(-1, &status, 0);
+		if (child < 0 && errno != EINTR)
 			return false;
+		if (child == viewer_pid)
+			viewer_pid = 0; /* it may be the first to see that the engine is done */
+	} while (child < 0 || (child != exchange_pid && child != engine_pid));
 	if (child == exchange_pid)
 		exchange_pid = 0;
-	else if (child == engine_pid)
+	else
 		engine_pid = 0;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return true;
