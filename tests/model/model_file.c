@@ -198,6 +198,8 @@ static void file_check(struct actor *self)
 		check_read(self, memory);
 		break;
 	case 6:
+		if (self->got == -ENOTSUP) /* by the system, of a file not opened for it */
+			break;
 		ck_assert_int_eq(self->got, (apus_poll)self->bytes);
 		twin_write(&memory->file, memory->buffer, self->bytes, memory->file.bytes);
 		break;

@@ -889,10 +889,9 @@ END_TEST
 
 APUS_TASK(no_helpers, struct user)
 {
-	APUS_BEGIN(cx, self);
 	CHECK(apus_file_open(cx, &self->op, "some", O_RDONLY, 0, &self->file) == -(apus_poll)self->offset);
 	CHECK(!apus_op_is_busy(&self->op));
-	APUS_END(0);
+	return 0;
 }
 
 START_TEST(without_helpers_or_with_small_requests_it_is_refused)
@@ -1103,7 +1102,9 @@ APUS_TASK(reads_much_in_the_kernel, struct user)
 	CHECK(self->got == 300000);
 	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, content, sizeof content, 0));
 	CHECK(self->got == 300000);
-	CHECK(counters(cx->loop).offload_threads == 0);
+	/* Where the cache cannot tell that this was the end, a helper does. */
+	CHECK(counters(cx->loop).offload_threads == 0 ||
+		apusi_system_read_cached(-1, NULL, 0, 0) == -EOPNOTSUPP);
 	apus_file_drop(cx->loop, self->file);
 	APUS_END(0);
 }
