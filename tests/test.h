@@ -23,6 +23,9 @@
 #ifndef APUS_TEST_H
 #define APUS_TEST_H
 
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
 #include <check.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -136,6 +139,16 @@ static void test_skip(const char *name, const char *format, ...)
 	do {                                             \
 		test_skip(__func__, __VA_ARGS__);        \
 		return;                                  \
+	} while (0)
+
+/* In the body of a test of what a build without Linux's calls (--disable-linux) lacks. */
+#ifndef APUS_WITH_LINUX
+#define APUS_WITH_LINUX 1
+#endif
+#define TEST_LINUX_ONLY()                                                          \
+	do {                                                                       \
+		if (!APUS_WITH_LINUX)                                              \
+			TEST_SKIP("this build makes no calls that only Linux has"); \
 	} while (0)
 
 /* ---- panics --------------------------------------------------------------- */

@@ -1,26 +1,11 @@
-#include <linux/membarrier.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "channels/barrier.h"
 #include "channels/ends.h"
 #include "wait/futex.h"
 #include "wait/port.h"
-
-/* ---- the barrier ------------------------------------------------------------- */
-
-/* Once registered a process stays so. */
-static bool barrier_register(void)
-{
-	return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
-}
-
-/* Every running thread of the process has passed a full barrier. */
-static bool barrier_all(void)
-{
-	return syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
-}
 
 /* ---- bells ------------------------------------------------------------------- */
 
@@ -50,7 +35,7 @@ bool apusi_bell_raise(uint32_t *bell, uint32_t bits, uint32_t *word)
 
 	*word = before | APUS_BELL_RINGS | bits;
 	/* [H] where [G] was a plain load so far. */
-	return (before & APUS_BELL_RINGS) != 0 || barrier_all();
+	return (before & APUS_BELL_RINGS) != 0 || apusi_barrier_all();
 }
 
 bool apusi_bell_set(uint32_t *bell, uint32_t bits)
@@ -75,7 +60,7 @@ void apusi_bell_quiet(const struct apusi_side *side)
 
 uint32_t apusi_bell_always(void)
 {
-	return barrier_register() ? 0 : APUS_BELL_ALWAYS | APUS_BELL_RINGS;
+	return apusi_barrier_register() ? 0 : APUS_BELL_ALWAYS | APUS_BELL_RINGS;
 }
 
 /* ---- tasks ------------------------------------------------------------------- */

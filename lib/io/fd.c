@@ -5,6 +5,10 @@
 
 #include "io/backend.h"
 
+#ifndef POLLRDHUP
+#define POLLRDHUP 0 /* the end of a stream is readable by itself */
+#endif
+
 /* ---- adopting ------------------------------------------------------------------ */
 
 static int set_nonblocking(int fd)

@@ -393,8 +393,8 @@ void apusi_io_event_rare(struct apus_io *io, struct apusi_slot *slot, uint32_t r
 
 void apusi_io_drain_wake(struct apus_io *io)
 {
-	uint64_t count;
-	ssize_t ignored = read(io->wake_fd, &count, sizeof count); /* EAGAIN: drained before */
+	uint64_t rings[8]; /* an eventfd tells of all in one; what a pipe has more stays readable */
+	ssize_t ignored = read(io->wake_fd, rings, sizeof rings); /* EAGAIN: drained before */
 
 	(void)ignored;
 }
@@ -440,7 +440,8 @@ uint32_t apusi_io_park(struct apus_io *io, int64_t timeout_ns, uint32_t budget)
 
 bool apusi_io_prepare(struct apus_io *io)
 {
-	if (io->hot != NULL && watch_hot(io) != 0)
+	if ((io->hot != NULL && watch_hot(io) != 0) ||
+	    (io->backend->fd != NULL && io->backend->fd(io) < 0))
 		return false;
 	apusi_io_submit(io);
 	return true;

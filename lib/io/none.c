@@ -1,8 +1,5 @@
-#define _GNU_SOURCE
-#include <poll.h>
-#include <time.h>
-
 #include "io/backend.h"
+#include "io/wait_fds.h"
 
 /*
  * No descriptors but to park on: a loop without I/O still parks, and its wake descriptor ends
@@ -21,7 +18,7 @@ static bool is_lent(const struct apusi_slot *slot)
 	return (slot->flags & (APUSI_PARKS | APUSI_WATCHED)) == (APUSI_PARKS | APUSI_WATCHED);
 }
 
-/* The wake descriptor first; ppoll passes over one of -1. */
+/* The wake descriptor first; one of -1 is passed over. */
 static nfds_t poll_fill(struct apus_io *io, struct pollfd *polled)
 {
 	nfds_t count = 1;
@@ -39,10 +36,9 @@ static nfds_t poll_fill(struct apus_io *io, struct pollfd *polled)
 
 static uint32_t reap(struct apus_io *io, int64_t timeout_ns, uint32_t budget)
 {
-	struct timespec time = { .tv_sec = timeout_ns / APUS_SEC, .tv_nsec = timeout_ns % APUS_SEC };
 	struct pollfd polled[1 + LENT_MAX];
 	nfds_t count = poll_fill(io, polled);
-	int ready = ppoll(polled, count, timeout_ns == APUS_NEVER ? NULL : &time, NULL);
+	int ready = apusi_wait_fds(polled, count, timeout_ns);
 
 	(void)budget;
 	if (ready > 0 && polled[0].revents != 0)
@@ -80,7 +76,7 @@ static int set_wake(struct apus_io *io, int fd)
 
 static int number(const struct apus_io *io)
 {
-	return io->wake_fd;
+	return io->slots.live_count == 0 ? io->wake_fd : -ENOTSUP; /* what is lent is not in it */
 }
 
 const struct apusi_backend apusi_backend_none = {

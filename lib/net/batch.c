@@ -82,7 +82,7 @@ static int64_t recv_call(const struct apusi_slot *slot, struct apus_batch *batch
 	int got;
 
 	do
-		got = recvmmsg(slot->fd, batch->headers, batch->packet_count, MSG_TRUNC, NULL);
+		got = apusi_os_recv_many(slot->fd, batch->headers, batch->packet_count);
 	while (got < 0 && errno == EINTR);
 	return got >= 0 ? got : -errno;
 }
@@ -143,7 +143,7 @@ static int64_t send_call(const struct apusi_slot *slot, struct mmsghdr *headers,
 	int put;
 
 	do
-		put = sendmmsg(slot->fd, headers, count, MSG_NOSIGNAL);
+		put = apusi_os_send_many(slot->fd, headers, count);
 	while (put < 0 && errno == EINTR);
 	return put >= 0 ? put : -errno;
 }

@@ -10,6 +10,7 @@
 
 #include "apus/net.h"
 #include "io/backend.h"
+#include "net/os.h"
 
 /* Room for a time stamp and a drop counter, aligned as control messages want it. */
 struct apusi_control {

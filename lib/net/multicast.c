@@ -3,10 +3,6 @@
 
 #include "net/socket.h"
 
-#ifndef IPV6_MULTICAST_ALL
-#define IPV6_MULTICAST_ALL 29
-#endif
-
 /* The index of the interface, 0 for the kernel's choice. */
 static int index_of(const char *interface_name)
 {
@@ -16,13 +12,6 @@ static int index_of(const char *interface_name)
 static int level_of(const struct apus_address *group)
 {
 	return group->any.sa_family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP;
-}
-
-/* By default a socket hears the groups that any socket of the machine joined. */
-static void hear_only_joined(const struct apusi_slot *slot, const struct apus_address *group)
-{
-	(void)apusi_socket_set(slot, level_of(group),
-		group->any.sa_family == AF_INET6 ? IPV6_MULTICAST_ALL : IP_MULTICAST_ALL, 0);
 }
 
 static int group_set(const struct apusi_slot *slot, int name, const struct apus_address *group,
@@ -76,7 +65,7 @@ int apus_udp_join(struct apus_loop *loop, struct apus_udp udp, const struct apus
 
 	if (index < 0)
 		return index;
-	hear_only_joined(slot, group);
+	apusi_os_hear_only_joined(slot->fd, group->any.sa_family);
 	if (source != NULL)
 		return source_set(slot, MCAST_JOIN_SOURCE_GROUP, group, source, (uint32_t)index);
 	return group_set(slot, MCAST_JOIN_GROUP, group, (uint32_t)index);
@@ -127,7 +116,7 @@ int apus_udp_set_multicast(struct apus_loop *loop, struct apus_udp udp,
 	int family, index, err = apusi_slot_enter(loop, udp.token, &io, &slot);
 
 	if (!err)
-		err = apus_socket_get(loop, udp.token, SOL_SOCKET, SO_DOMAIN, &family);
+		err = apusi_os_family(slot->fd, &family);
 	if (err)
 		return err;
 	index = index_of(interface_name);

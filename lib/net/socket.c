@@ -35,48 +35,30 @@ int apusi_socket_open(struct apus_io *io, int family, int type, struct apusi_slo
 
 	if (!apusi_slot_is_left(io))
 		return -ENOSPC;
-	fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd = apusi_os_socket(family, type);
 	return fd < 0 ? -errno : apusi_socket_keep(io, fd, family, type, out);
 }
 
 /* ---- adopting ------------------------------------------------------------------ */
 
-static int get(int fd, int level, int name, int *value)
-{
-	socklen_t bytes = sizeof *value;
-
-	return getsockopt(fd, level, name, value, &bytes) == 0 ? 0 : -errno;
-}
-
 static int check(int fd, int type, bool listens, int *family)
 {
-	int found_type, found_listens, err = get(fd, SOL_SOCKET, SO_TYPE, &found_type);
+	int found_type, found_listens, err = apusi_os_get(fd, SOL_SOCKET, SO_TYPE, &found_type);
 
 	if (!err)
-		err = get(fd, SOL_SOCKET, SO_DOMAIN, family);
+		err = apusi_os_family(fd, family);
 	if (!err)
-		err = get(fd, SOL_SOCKET, SO_ACCEPTCONN, &found_listens);
+		err = apusi_os_get(fd, SOL_SOCKET, SO_ACCEPTCONN, &found_listens);
 	if (err)
 		return err;
 	return found_type == type && !!found_listens == listens ? 0 : -EPROTOTYPE;
-}
-
-static bool is_plain_tcp(int fd)
-{
-	char layer[16] = "";
-	socklen_t bytes = sizeof layer;
-	int protocol;
-
-	if (get(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) != 0 || protocol != IPPROTO_TCP)
-		return false;
-	return getsockopt(fd, IPPROTO_TCP, TCP_ULP, layer, &bytes) == 0 && *layer == '\0';
 }
 
 static uint32_t adopted_flags(int fd, int family, int type)
 {
 	uint32_t flags = flags_of(family, type);
 
-	return is_plain_tcp(fd) ? flags : flags & ~(uint32_t)APUSI_SHORT;
+	return apusi_os_is_plain_tcp(fd) ? flags : flags & ~(uint32_t)APUSI_SHORT;
 }
 
 int apusi_socket_adopt(struct apus_loop *loop, int fd, enum apus_owner owner, int type,
@@ -109,7 +91,7 @@ int apusi_socket_try_enter(struct apus_loop *loop, uint64_t token, struct apusi_
 
 int apusi_socket_set(const struct apusi_slot *slot, int level, int name, int value)
 {
-	return setsockopt(slot->fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
+	return apusi_os_set(slot->fd, level, name, value);
 }
 
 int apus_socket_set(struct apus_loop *loop, uint64_t token, int level, int name, int value)
@@ -127,19 +109,18 @@ int apus_socket_get(struct apus_loop *loop, uint64_t token, int level, int name,
 	struct apus_io *io;
 	int err = apusi_slot_enter(loop, token, &io, &slot);
 
-	return err ? err : get(slot->fd, level, name, value);
+	return err ? err : apusi_os_get(slot->fd, level, name, value);
 }
 
-/* The kernel books twice what it was asked for: the other half is its own. */
 static int buffer_read(const struct apusi_slot *slot, int name)
 {
-	int booked, err = get(slot->fd, SOL_SOCKET, name, &booked);
+	int booked, err = apusi_os_get(slot->fd, SOL_SOCKET, name, &booked);
 
-	return err ? err : booked / 2;
+	return err ? err : apusi_os_buffer_granted(booked);
 }
 
 /* Beyond the system's limit if we may, else up to it. */
-static int buffer_set(const struct apusi_slot *slot, int name, int force, int bytes)
+static int buffer_set(const struct apusi_slot *slot, int name, int bytes)
 {
 	int granted, err;
 
@@ -151,17 +132,17 @@ static int buffer_set(const struct apusi_slot *slot, int name, int force, int by
 	granted = err ? err : buffer_read(slot, name);
 	if (granted < 0 || granted >= bytes)
 		return granted;
-	(void)apusi_socket_set(slot, SOL_SOCKET, force, bytes);
+	apusi_os_buffer_force(slot->fd, name, bytes);
 	return buffer_read(slot, name);
 }
 
 int apusi_socket_set_buffers(const struct apusi_slot *slot, int receive_bytes, int send_bytes)
 {
 	int got = receive_bytes == 0 ? 0 :
-		buffer_set(slot, SO_RCVBUF, SO_RCVBUFFORCE, receive_bytes);
+		buffer_set(slot, SO_RCVBUF, receive_bytes);
 
 	if (got >= 0 && send_bytes != 0)
-		got = buffer_set(slot, SO_SNDBUF, SO_SNDBUFFORCE, send_bytes);
+		got = buffer_set(slot, SO_SNDBUF, send_bytes);
 	return got < 0 ? got : 0;
 }
 
@@ -171,7 +152,7 @@ int apus_socket_set_receive_buffer(struct apus_loop *loop, uint64_t token, int b
 	struct apus_io *io;
 	int err = apusi_slot_enter(loop, token, &io, &slot);
 
-	return err ? err : buffer_set(slot, SO_RCVBUF, SO_RCVBUFFORCE, bytes);
+	return err ? err : buffer_set(slot, SO_RCVBUF, bytes);
 }
 
 int apus_socket_set_send_buffer(struct apus_loop *loop, uint64_t token, int bytes)
@@ -180,7 +161,7 @@ int apus_socket_set_send_buffer(struct apus_loop *loop, uint64_t token, int byte
 	struct apus_io *io;
 	int err = apusi_slot_enter(loop, token, &io, &slot);
 
-	return err ? err : buffer_set(slot, SO_SNDBUF, SO_SNDBUFFORCE, bytes);
+	return err ? err : buffer_set(slot, SO_SNDBUF, bytes);
 }
 
 static const char *busy_poll_reason(int err)

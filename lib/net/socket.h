@@ -8,6 +8,7 @@
 
 #include "apus/net.h"
 #include "io/backend.h"
+#include "net/os.h"
 
 /* Opens a non-blocking socket with a slot of its own. */
 int apusi_socket_open(struct apus_io *io, int family, int type, struct apusi_slot **out);

@@ -86,8 +86,7 @@ static int accept_call(struct apus_io *io, struct apusi_slot *slot, struct apus_
 	do {
 		if (peer != NULL)
 			peer->bytes = sizeof peer->storage;
-		fd = accept4(slot->fd, address, peer != NULL ? &peer->bytes : NULL,
-			SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = apusi_os_accept(slot->fd, address, peer != NULL ? &peer->bytes : NULL);
 	} while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
 	return fd >= 0 ? fd : -errno;
 }

@@ -1,15 +1,10 @@
 #define _GNU_SOURCE
-#include <linux/sock_diag.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "net/datagram.h"
 #include "net/socket.h"
-
-#ifndef SO_MEMINFO
-#define SO_MEMINFO 55
-#endif
 
 /* ---- opening ------------------------------------------------------------------- */
 
@@ -25,9 +20,9 @@ static int udp_setup(struct apusi_slot *slot, const struct apus_address *at,
 	if (!err && at->any.sa_family == AF_INET6)
 		err = apusi_socket_set(slot, IPPROTO_IPV6, IPV6_V6ONLY, config->ip6_only);
 	if (!err && config->timestamps)
-		err = apusi_socket_set(slot, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+		err = apusi_os_stamps_on(slot->fd);
 	if (!err && config->drops)
-		err = apusi_socket_set(slot, SOL_SOCKET, SO_RXQ_OVFL, 1);
+		err = apusi_os_drops_on(slot->fd);
 	if (!err)
 		err = apusi_socket_set_buffers(slot, config->receive_buffer_bytes,
 			config->send_buffer_bytes);
@@ -76,35 +71,14 @@ int apus_udp_connect(struct apus_loop *loop, struct apus_udp udp, const struct a
 
 int64_t apus_udp_drops(struct apus_loop *loop, struct apus_udp udp)
 {
-	uint32_t info[SK_MEMINFO_VARS] = { 0 };
-	socklen_t bytes = sizeof info;
 	struct apusi_slot *slot;
 	struct apus_io *io;
 	int err = apusi_slot_enter(loop, udp.token, &io, &slot);
 
-	if (err)
-		return err;
-	if (getsockopt(slot->fd, SOL_SOCKET, SO_MEMINFO, info, &bytes) != 0)
-		return -errno;
-	return info[SK_MEMINFO_DROPS];
+	return err ? err : apusi_os_drops(slot->fd);
 }
 
 /* ---- receiving ----------------------------------------------------------------------- */
-
-/* What a control message tells of the packet. */
-static void control_read(struct apus_packet *packet, const struct cmsghdr *control)
-{
-	struct timespec stamp;
-
-	if (control->cmsg_level != SOL_SOCKET)
-		return;
-	if (control->cmsg_type == SCM_TIMESTAMPNS) {
-		memcpy(&stamp, CMSG_DATA(control), sizeof stamp);
-		packet->stamp_ns = stamp.tv_sec * APUS_SEC + stamp.tv_nsec;
-	} else if (control->cmsg_type == SO_RXQ_OVFL) {
-		memcpy(&packet->drops, CMSG_DATA(control), sizeof packet->drops);
-	}
-}
 
 void apusi_packet_fill(struct apus_packet *packet, struct msghdr *message, size_t full_bytes,
 	size_t capacity_bytes)
@@ -121,13 +95,12 @@ void apusi_packet_fill(struct apus_packet *packet, struct msghdr *message, size_
 		return;
 	for (control = CMSG_FIRSTHDR(message); control != NULL;
 		control = CMSG_NXTHDR(message, control))
-		control_read(packet, control);
+		apusi_os_control(packet, control);
 }
 
-/* MSG_TRUNC asks for the true length. */
 static ssize_t recv_plain(int fd, void *data, size_t bytes)
 {
-	ssize_t got = recv(fd, data, bytes, MSG_TRUNC);
+	ssize_t got = apusi_os_recv(fd, data, bytes);
 
 	if (apus_likely(got < 0 || (size_t)got <= bytes))
 		return got;
@@ -147,7 +120,7 @@ static ssize_t recv_packet(int fd, void *data, size_t bytes, struct apus_packet 
 		.msg_control = &control,
 		.msg_controllen = sizeof control,
 	};
-	ssize_t got = recvmsg(fd, &message, MSG_TRUNC);
+	ssize_t got = apusi_os_recvmsg(fd, &message);
 
 	if (got < 0)
 		return got;

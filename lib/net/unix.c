@@ -40,7 +40,7 @@ static int pair_open(struct apus_loop *loop, int type, uint64_t *a, uint64_t *b)
 
 	if (err)
 		return err;
-	if (socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
+	if (apusi_os_socketpair(type, ends) != 0)
 		return -errno;
 	return pair_keep(io, ends, type, a, b);
 }
@@ -59,16 +59,11 @@ int apus_unix_peer(struct apus_loop *loop, struct apus_tcp tcp, struct apus_unix
 {
 	struct apusi_slot *slot;
 	struct apus_io *io;
-	struct ucred peer;
-	socklen_t bytes = sizeof peer;
 	int err = apusi_slot_enter(loop, tcp.token, &io, &slot);
 
 	if (err)
 		return err;
 	if ((slot->flags & APUSI_UNIX) == 0)
 		return -EPROTOTYPE;
-	if (getsockopt(slot->fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) != 0)
-		return -errno;
-	*out = (struct apus_unix_peer){ .pid = peer.pid, .uid = peer.uid, .gid = peer.gid };
-	return 0;
+	return apusi_os_peer(slot->fd, out);
 }

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "io/native.h"
 #include "net/socket.h"
 

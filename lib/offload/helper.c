@@ -9,11 +9,11 @@
  * One of the two sees the other.  A helper reads signal before [B], so that a change of it
  * after [A] ends the sleep, or lets it not begin.
  */
-#define _GNU_SOURCE
 #include <signal.h>
 #include <time.h>
 
 #include "offload/pool.h"
+#include "offload/thread.h"
 #include "wait/futex.h"
 
 enum { STACK_BYTES = 1 << 20 };
@@ -95,7 +95,7 @@ static void *helper_main(void *arg)
 	struct apusi_offload *pool = helper->pool;
 	struct apusi_offload_request *request;
 
-	pthread_setname_np(pthread_self(), "apus-offload");
+	apusi_thread_name("apus-offload");
 	while (apus_load_acquire(&pool->stopping) == 0) {
 		request = apusi_queue_pop(pool);
 		if (request != NULL)
@@ -111,19 +111,6 @@ static void *helper_main(void *arg)
 }
 
 /* ---- starting ---------------------------------------------------------------------------- */
-
-/* Not in a loop's real-time class: a function that spins would take its core. */
-static void attr_schedule(pthread_attr_t *attr)
-{
-	struct sched_param none = { .sched_priority = 0 };
-	int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
-
-	if (policy != SCHED_FIFO && policy != SCHED_RR)
-		return;
-	pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
-	pthread_attr_setschedpolicy(attr, SCHED_OTHER);
-	pthread_attr_setschedparam(attr, &none);
-}
 
 /*
  * A thread begins with its maker's signal mask: signals are for others, but for those that
@@ -159,8 +146,7 @@ int apusi_helper_start(struct apusi_offload *pool)
 	if (err)
 		return err;
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	err = -pthread_attr_setaffinity_np(&attr, sizeof pool->affinity, &pool->affinity);
-	attr_schedule(&attr);
+	err = apusi_thread_place(pool, &attr);
 	__atomic_fetch_add(&pool->holders, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&pool->live, 1, __ATOMIC_RELAXED);
 	if (!err)

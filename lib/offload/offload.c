@@ -1,8 +1,8 @@
-#define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
 
 #include "offload/pool.h"
+#include "offload/thread.h"
 
 /* ---- requests ------------------------------------------------------------------- */
 
@@ -341,21 +341,6 @@ int apus_offload_warm(struct apus_loop *loop)
 
 /* ---- opening and closing ------------------------------------------------------------ */
 
-/* What the thread is allowed before the loop is pinned; not the loop's own CPU, if it can be. */
-static int affinity_take(struct apusi_offload *pool)
-{
-	cpu_set_t others;
-
-	if (sched_getaffinity(0, sizeof pool->affinity, &pool->affinity))
-		return -errno;
-	others = pool->affinity;
-	if (pool->config.cpu >= 0 && pool->config.cpu < CPU_SETSIZE)
-		CPU_CLR(pool->config.cpu, &others);
-	if (CPU_COUNT(&others) != 0)
-		pool->affinity = others;
-	return 0;
-}
-
 static struct apusi_offload *pool_new(const struct apusi_offload_config *config)
 {
 	struct apusi_offload *pool = NULL;
@@ -399,7 +384,7 @@ int apusi_offload_open(struct apus_cx *cx, const struct apusi_offload_config *co
 	err = apus_slab_init(&pool->requests, &slab);
 	if (!err && pool->helpers == NULL)
 		err = -ENOMEM;
-	return err ? err : affinity_take(pool);
+	return err ? err : apusi_affinity_take(pool);
 }
 
 uint32_t apusi_offload_stop(struct apusi_offload *pool, int64_t wait_ns)

@@ -10,7 +10,6 @@
 #define OFFLOAD_POOL_H
 
 #include <pthread.h>
-#include <sched.h>
 
 #include "apus/offload.h"
 #include "wait/op.h"
@@ -61,7 +60,7 @@ struct apusi_offload {
 	struct apusi_offload_config config;
 	struct apusi_port *port;
 	uint64_t loop_id;
-	cpu_set_t affinity;
+	unsigned long affinity[1024 / (8 * sizeof(unsigned long))]; /* a cpu_set_t, on Linux */
 	uint64_t mask; /* of the queue */
 
 	/* the loop's */

@@ -1,23 +1,16 @@
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "apus/slab.h"
+#include "slab/pages.h"
 
 enum {
 	ALIGN_DEFAULT = 16,
 	ALIGN_MAX = 4096,
-	NODE_MAX = 1024,
-	NODE_WORD_BITS = 8 * sizeof(unsigned long),
-	BIND = 2, /* the kernel's MPOL_BIND, whose header is libnuma's */
 };
 
 #define HUGE_BYTES ((size_t)2 << 20)
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
 
 static int slab_fail(struct apus_slab *slab, int err, const char *reason)
 {
@@ -118,21 +111,18 @@ static void range_free(struct apus_slab *slab)
 
 static int range_bind(struct apus_slab *slab)
 {
-	unsigned long nodes[NODE_MAX / NODE_WORD_BITS] = { 0 };
-	int node = slab->config.numa_node;
+	int err;
 
 	if (!slab->config.numa_bind)
 		return 0;
-	if (node < 0 || node >= NODE_MAX)
-		return slab_fail(slab, -ENODEV, "numa_node: there is no such node");
-	nodes[node / NODE_WORD_BITS] |= 1ul << (node % NODE_WORD_BITS);
-	if (syscall(SYS_mbind, slab->map, slab->map_bytes, BIND, nodes, NODE_MAX + 1, 0) == 0)
+	err = apusi_pages_bind(slab->map, slab->map_bytes, slab->config.numa_node);
+	if (!err)
 		return 0;
-	if (errno == EINVAL)
+	if (err == -EINVAL)
 		return slab_fail(slab, -ENODEV, "numa_node: there is no such node");
-	if (errno == EPERM)
+	if (err == -EPERM)
 		return slab_fail(slab, -EPERM, "numa_node: binding memory is not allowed here");
-	return slab_fail(slab, -errno, "numa_node: the kernel cannot bind memory");
+	return slab_fail(slab, err, "numa_node: the kernel cannot bind memory");
 }
 
 /* Fresh pages are zero already; storing zero makes them real. */
@@ -158,7 +148,7 @@ static int pages_open(struct apus_slab *slab, unsigned char *bytes, size_t count
 
 	if (mprotect(bytes, count, PROT_READ | PROT_WRITE) != 0)
 		return slab_fail(slab, -ENOMEM, "no memory");
-	if (config->huge_pages && madvise(bytes, count, MADV_POPULATE_WRITE) != 0)
+	if (config->huge_pages && apusi_pages_populate(bytes, count) != 0)
 		return slab_fail(slab, -ENOMEM, "huge_pages: the pool (vm.nr_hugepages) has too few");
 	if (config->lock)
 		return pages_lock(slab, bytes, count);
@@ -194,7 +184,7 @@ static int range_open(struct apus_slab *slab, size_t page_bytes, int flags)
 	if (err != 0)
 		return err;
 	if (slab->config.huge_try && !slab->config.huge_pages)
-		madvise(slab->map, slab->map_bytes, MADV_HUGEPAGE); /* a wish: refused is plain */
+		apusi_pages_prefer_huge(slab->map, slab->map_bytes);
 	err = range_bind(slab);
 	if (err == 0)
 		err = chunk_open(slab);
@@ -213,7 +203,9 @@ static int memory_open(struct apus_slab *slab)
 	if (!config->huge_pages && !config->huge_try)
 		return range_open(slab, page_bytes, 0);
 	config->huge_pages = true;
-	err = range_open(slab, HUGE_BYTES, MAP_HUGETLB | MAP_NORESERVE | 21 << MAP_HUGE_SHIFT);
+	err = apusi_pages_huge_flags() == -1 ?
+		slab_fail(slab, -ENOTSUP, "huge_pages: this system has no pool") :
+		range_open(slab, HUGE_BYTES, apusi_pages_huge_flags());
 	if (err == 0 || !may_fall_back)
 		return err;
 	config->huge_pages = false;

@@ -1,9 +1,9 @@
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "wait/futex.h"
 #include "wait/port.h"
 #include "wait/process.h"
+#include "wait/wake.h"
 
 /* In `entered`: the loop waits until the count below it is 0. */
 #define CLOSING (UINT32_C(1) << 31)
@@ -23,18 +23,23 @@ static void control_take(struct apus_cx *cx, struct apus_inbox_node *node)
 
 static struct apusi_port *port_new(struct apusi_process *process)
 {
-	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	struct apusi_port *port;
+	int ends[2], err = apusi_wake_open(ends);
 
-	if (fd < 0)
+	if (err) {
+		errno = -err;
 		return NULL;
+	}
 	port = (struct apusi_port *)apusi_process_map(sizeof *port);
 	if (port == NULL) {
-		close(fd);
+		close(ends[0]);
+		if (ends[1] != ends[0])
+			close(ends[1]);
 		errno = ENOMEM;
 		return NULL;
 	}
-	port->wake_fd = fd;
+	port->wake_fd = ends[0];
+	port->ring_fd = ends[1];
 	port->control.take = control_take;
 	apusi_inbox_init(&port->inbox);
 	process->port_count++;
@@ -163,7 +168,7 @@ void apusi_port_ring(struct apusi_port *port)
 
 	if (apus_load_full(&port->parked) == 0 || apus_exchange_full(&port->parked, 0) == 0)
 		return;
-	ignored = write(port->wake_fd, &one, sizeof one);
+	ignored = write(port->ring_fd, &one, sizeof one);
 	(void)ignored;
 	errno = saved;
 }

@@ -30,7 +30,7 @@ struct apusi_port {
 	uint32_t entered; /* threads between enter and leave; a futex while it closes */
 	/* the loop writes */
 	uint32_t parked __attribute__((__aligned__(APUS_CACHE_LINE)));
-	int wake_fd;
+	int wake_fd, ring_fd; /* what is waited for, and written to: see wake.h */
 	uint64_t loop_id; /* of the loop that has it, unique in the process; 0: closed */
 	bool abort_on_second; /* apus_main's way with signals */
 	uint64_t stop_set, signal_set; /* signals that stop, and that are awaited */

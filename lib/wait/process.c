@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include <sched.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -9,17 +8,6 @@ enum { YIELDS = 64 };
 
 /* The pool: named by the design as one of the few mutable things at file scope. */
 static struct apusi_process *process_pool;
-
-void *apusi_process_map(size_t bytes)
-{
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (memory == MAP_FAILED)
-		return NULL;
-	/* Before Linux 4.14 there is no such advice, and children must not touch loops. */
-	(void)madvise(memory, bytes, MADV_WIPEONFORK);
-	return memory;
-}
 
 struct apusi_process *apusi_process_peek(void)
 {

@@ -471,32 +471,43 @@ START_TEST(a_burst_of_wakes_is_one_write)
 }
 END_TEST
 
+/* Until it takes no more: an eventfd by one write, a pipe by many. */
+static void wake_fill(const struct apusi_port *port)
+{
+	const uint64_t full = UINT64_MAX - 1;
+
+	ck_assert_int_eq(write(port->ring_fd, &full, sizeof full), (int)sizeof full);
+	if (port->ring_fd != port->wake_fd)
+		while (write(port->ring_fd, &full, sizeof full) > 0)
+			continue;
+}
+
 /* S6: a counter that is full answers EAGAIN: it is readable, so the loop wakes all the same. */
 START_TEST(a_full_eventfd_neither_blocks_nor_loses_a_wake)
 {
-	const uint64_t full = UINT64_MAX - 1;
 	struct apus_waker waker = { NULL, 0 };
 	struct apus_config config;
 	struct apus_loop *loop;
+	struct apusi_port *port;
 	uint64_t polls = 0;
-	int fd;
 
 	apus_config_init(&config);
 	config.idle = APUS_IDLE_PARK;
 	loop = loop_open_with(&config);
-	fd = apus_loop_cx(loop)->port->wake_fd;
+	port = apus_loop_cx(loop)->port;
 	apus_spawn_slab(loop, keeper, (&(struct keeper){ .waker = &waker, .polls = &polls }), NULL);
 	turns(loop, 1);
-	eventfd_take(fd);
-	ck_assert_int_eq(write(fd, &full, sizeof full), (int)sizeof full);
-	apus_store_relaxed(&apus_loop_cx(loop)->port->parked, 1);
+	eventfd_take(port->wake_fd);
+	wake_fill(port);
+	apus_store_relaxed(&port->parked, 1);
 	errno = 1234;
 	ck_assert_int_eq(apus_wake(waker), 0);
 	ck_assert_int_eq(errno, 1234);
 	turns(loop, 1);
 	ck_assert_uint_eq(polls, 2);
 	turns(loop, 1); /* parks, and the full counter ends that */
-	ck_assert_uint_eq(eventfd_take(fd), 0);
+	if (APUS_WITH_LINUX) /* a pipe is emptied bit by bit */
+		ck_assert_uint_eq(eventfd_take(port->wake_fd), 0);
 	loop_close(loop);
 }
 END_TEST

@@ -649,6 +649,7 @@ START_TEST(parking_hands_the_kernel_nanoseconds)
 	};
 	size_t i;
 
+	TEST_LINUX_ONLY();
 	for (i = 0; i < sizeof configs / sizeof *configs; i++) {
 		struct apus_cx cx = { 0 };
 		struct apus_io *io = bare_open(&cx, &configs[i]);
@@ -955,6 +956,7 @@ START_TEST(a_backend_that_is_not_built_says_so)
 {
 	char reason[128] = "";
 
+	TEST_LINUX_ONLY();
 	ck_assert_int_eq(open_kind(APUS_IO_SIM, reason), -ENOTSUP);
 	ck_assert_str_eq(reason, "the sim backend is not built in");
 	ck_assert_int_eq(open_kind((enum apus_io_kind)99, reason), -ENOTSUP);
@@ -969,6 +971,7 @@ START_TEST(the_environment_replaces_auto_only)
 {
 	char reason[128] = "";
 
+	TEST_LINUX_ONLY();
 	unsetenv("APUS_BACKEND");
 	ck_assert_int_eq(open_kind(APUS_IO_AUTO, reason), 0);
 	ck_assert_str_eq(reason, "epoll");

@@ -798,6 +798,7 @@ int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *time, const s
 /* P12: neither rounded down to a spin, nor up to a millisecond. */
 START_TEST(parking_counts_nanoseconds)
 {
+	TEST_LINUX_ONLY();
 	/* The last is what this program runs over; io_uring has no call that we could see. */
 	static const enum apus_io_kind kinds[] = { APUS_IO_EPOLL, APUS_IO_EPOLL, APUS_IO_NONE,
 		APUS_IO_AUTO };
@@ -1479,6 +1480,7 @@ START_TEST(a_cpu_that_does_not_exist_is_an_error_with_the_reason)
 	cpu_set_t before, after;
 	size_t i;
 
+	TEST_LINUX_ONLY();
 	sched_getaffinity(0, sizeof before, &before);
 	if (CPU_ISSET(1023, &before))
 		TEST_SKIP("no CPU is missing");
@@ -1499,6 +1501,7 @@ END_TEST
 /* The README's `taskset -c N`: without the option the affinity is what was inherited. */
 START_TEST(affinity_is_kept_without_the_option_and_restored_with_it)
 {
+	TEST_LINUX_ONLY();
 	cpu_set_t before, during, after;
 	struct apus_config config;
 	struct apus_loop *loop;
@@ -1542,6 +1545,7 @@ START_TEST(fifo_is_refused_to_a_busy_loop_under_throttling_unless_forced)
 	struct apus_config config;
 	struct apus_loop *loop;
 
+	TEST_LINUX_ONLY();
 	if (throttled_us() < 0)
 		TEST_SKIP("real-time tasks are not throttled here");
 	apus_config_init(&config);
@@ -1583,6 +1587,7 @@ START_TEST(a_latency_that_cannot_be_held_is_an_error_with_the_reason)
 	struct apus_config config;
 	struct apus_loop *loop;
 
+	TEST_LINUX_ONLY();
 	apus_config_init(&config);
 	config.hold_latency = true;
 	if (open_machine(&config, &loop) != 0) {
@@ -1602,6 +1607,7 @@ START_TEST(describe_tells_what_the_loop_runs_on)
 	char text[2048], shortened[10];
 	size_t bytes = apus_loop_describe(loop, text, sizeof text), i;
 
+	TEST_LINUX_ONLY();
 	ck_assert_uint_eq(bytes, strlen(text));
 	for (i = 0; i < sizeof lines / sizeof *lines; i++)
 		ck_assert_msg(strstr(text, lines[i]) != NULL, "%s: %s", lines[i], text);

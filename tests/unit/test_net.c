@@ -242,6 +242,7 @@ START_TEST(accept_without_descriptors_neither_spins_nor_loses_the_listener)
 	struct naive init = { .refused = 0 };
 	struct apus_address where;
 
+	TEST_LINUX_ONLY();
 	loop_open();
 	init.listener = listener_open("127.0.0.1:0", &where);
 	raw_connect(&where);
@@ -385,6 +386,7 @@ START_TEST(a_short_read_saves_the_read_that_would_be_refused)
 	struct call call = { .poll = tcp_read, .data = buffer, .bytes = sizeof buffer };
 	int i, adopted;
 
+	TEST_LINUX_ONLY();
 	loop_open_with(over_epoll);
 	call.tcp = pair_open(&peer);
 	for (adopted = 0; adopted < 2; adopted++) {
@@ -635,6 +637,7 @@ START_TEST(every_call_is_made_again_after_eintr)
 	struct call acceptor = { .poll = tcp_accept };
 	size_t i;
 
+	TEST_LINUX_ONLY();
 	loop_open();
 	acceptor.listener = listener_open("127.0.0.1:0", &acceptor.address);
 	peer = raw_connect(&acceptor.address);
@@ -904,6 +907,7 @@ START_TEST(the_buffer_that_was_granted_is_read_back)
 	struct apus_tcp tcp;
 	int granted;
 
+	TEST_LINUX_ONLY();
 	loop_open();
 	tcp = pair_open(&peer);
 	granted = apus_tcp_set_receive_buffer(main_loop, tcp, 65536);

@@ -143,6 +143,7 @@ START_TEST(datagrams_by_path)
 {
 	struct apus_address at = path_address();
 
+	TEST_LINUX_ONLY();
 	loop_open();
 	datagram_over(at);
 	loop_close();
@@ -152,6 +153,7 @@ END_TEST
 
 START_TEST(abstract_datagrams)
 {
+	TEST_LINUX_ONLY();
 	loop_open();
 	datagram_over(abstract_address());
 	loop_close();
@@ -267,6 +269,7 @@ START_TEST(the_peer_of_a_unix_stream_is_known)
 	struct apus_unix_peer peer;
 	struct apus_tcp a, b, tcp;
 
+	TEST_LINUX_ONLY();
 	loop_open();
 	ck_assert_int_eq(apus_unix_pair(main_loop, &a, &b), 0);
 	ck_assert_int_eq(apus_unix_peer(main_loop, a, &peer), 0);

@@ -405,6 +405,7 @@ static void run_looks(struct apus_loop *loop, cpu_set_t *expected)
 
 START_TEST(helpers_have_a_name_and_no_signals_and_where_the_process_was_allowed_to_run)
 {
+	TEST_LINUX_ONLY();
 	cpu_set_t before;
 
 	ck_assert_int_eq(sched_getaffinity(0, sizeof before, &before), 0);
@@ -418,6 +419,7 @@ START_TEST(helpers_of_a_pinned_loop_leave_its_core_to_it)
 	struct apus_loop *loop;
 	cpu_set_t before;
 
+	TEST_LINUX_ONLY();
 	config_real(&config);
 	ck_assert_int_eq(sched_getaffinity(0, sizeof before, &before), 0);
 	for (config.cpu = 0; !CPU_ISSET(config.cpu, &before); config.cpu++)
@@ -435,6 +437,7 @@ START_TEST(helpers_of_a_real_time_loop_are_ordinary)
 	struct apus_loop *loop;
 	cpu_set_t before;
 
+	TEST_LINUX_ONLY();
 	config_real(&config);
 	config.fifo_priority = 1;
 	config.idle = APUS_IDLE_PARK;

@@ -794,6 +794,7 @@ END_TEST
 /* Passed over while it lived: its bytes come back when it is seen to be dead, buried or not. */
 START_TEST(what_a_process_held_comes_back_when_it_has_died)
 {
+	TEST_LINUX_ONLY();
 	siginfo_t info;
 	pid_t child;
 	int lap;

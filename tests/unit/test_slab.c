@@ -537,6 +537,7 @@ END_TEST
 
 START_TEST(huge_pages_without_a_pool_are_an_error)
 {
+	TEST_LINUX_ONLY();
 	if (proc_bytes("/proc/meminfo", "HugePages_Total:") > 0)
 		TEST_SKIP("this machine has a pool of huge pages");
 	refused(&huge, -ENOMEM, "huge_pages");
@@ -566,6 +567,7 @@ START_TEST(a_node_that_does_not_exist_is_an_error)
 	struct apus_slab slab;
 	int err;
 
+	TEST_LINUX_ONLY();
 	config.numa_bind = true;
 	config.numa_node = 1000;
 	err = apus_slab_init(&slab, &config);
@@ -587,6 +589,7 @@ START_TEST(numa_bind_binds_every_chunk_to_its_node)
 	unsigned char *slot;
 	int err, mode = -1;
 
+	TEST_LINUX_ONLY();
 	config.numa_bind = true;
 	config.numa_node = 0;
 	err = apus_slab_init(&slab, &config);
