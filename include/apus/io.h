@@ -181,6 +181,15 @@ APUS_API int apus_io_number(struct apus_loop *loop, uint64_t token);
 
 APUS_API int apus_io_set_hot(struct apus_loop *loop, uint64_t token, bool hot);
 
+/*
+ * Lets a reap spin so long on the queues of the devices whose packets its sockets got last; at
+ * most budget packets a poll, 0: 8; with prefer their interrupts stay off meanwhile.  usec 0:
+ * no more.  Refused: -errno, and why in words: -ENOTSUP (not with this backend; epoll alone),
+ * -ENOTTY (before Linux 6.9), -EPERM, -EINVAL.
+ */
+APUS_API int apus_io_set_busy_poll(struct apus_loop *loop, uint32_t usec, uint32_t budget,
+	bool prefer, char *reason, size_t reason_bytes);
+
 APUS_END_DECLS
 
 APUS_INLINE int apus_fd_close(struct apus_loop *loop, struct apus_fd fd)

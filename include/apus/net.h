@@ -227,6 +227,7 @@ struct apus_udp_config {
 	bool reuse_port;
 	bool ip6_only;
 	bool timestamps; /* apus_packet.stamp_ns: when the kernel got it */
+	bool sent_stamps; /* apus_udp_sent: when what was sent left */
 	bool drops;      /* apus_packet.drops */
 	bool unlink;     /* remove a Unix socket's path that is left over */
 };
@@ -251,6 +252,22 @@ struct apus_packet {
 	int64_t stamp_ns;      /* received: the wall clock, where it was asked for; else 0 */
 	struct apus_address address; /* from, or to; bytes 0: the connected peer */
 };
+
+/* When a datagram left for the device, where sent_stamps asked for it. */
+struct apus_sent {
+	int64_t stamp_ns; /* the wall clock */
+	uint32_t number;  /* of the datagrams that this socket sent, from 0 on */
+};
+
+/*
+ * Awaits the next stamp, in the order of sending: 0.  It waits as a reader does, so -EBUSY
+ * while another task waits to receive; that task is woken for nothing by each stamp, which
+ * stays queued, in the socket's receive buffer, until it is taken.
+ */
+APUS_API apus_poll apus_udp_sent(struct apus_cx *cx, struct apus_udp udp, struct apus_sent *out);
+/* Takes one without waiting: 0, or -EAGAIN.  From any task, whoever waits to receive. */
+APUS_API int apus_udp_try_sent(struct apus_loop *loop, struct apus_udp udp,
+	struct apus_sent *out);
 
 /*
  * Awaits a datagram: its bytes, which may be 0.  *packet, unless NULL, is what is known of
@@ -353,6 +370,19 @@ APUS_API int apus_socket_set_send_buffer(struct apus_loop *loop, uint64_t token,
 APUS_API int apus_socket_set_busy_poll(struct apus_loop *loop, uint64_t token, int usec,
 	char *reason, size_t reason_bytes);
 
+/*
+ * While the device's queue is polled so, its interrupts stay off (prefer), and a poll takes at
+ * most so many packets (budget; 0: as it is).  Refused: -errno, and why in words.
+ */
+APUS_API int apus_socket_prefer_busy_poll(struct apus_loop *loop, uint64_t token, bool prefer,
+	int budget, char *reason, size_t reason_bytes);
+/*
+ * Of several sockets on one port (reuse_port) this one takes what CPU cpu has received.
+ * Refused: -errno, and why in words.
+ */
+APUS_API int apus_socket_set_incoming_cpu(struct apus_loop *loop, uint64_t token, int cpu,
+	char *reason, size_t reason_bytes);
+
 /* Probes an idle peer: first after idle_s, then each interval_s, count times.  idle 0: off. */
 APUS_API int apus_tcp_set_keepalive(struct apus_loop *loop, struct apus_tcp tcp, int idle_s,
 	int interval_s, int count);
@@ -403,6 +433,19 @@ APUS_END_DECLS
 		struct apus_##noun handle, int usec, char *reason, size_t reason_bytes)    \
 	{                                                                                  \
 		return apus_socket_set_busy_poll(loop, handle.token, usec, reason,         \
+			reason_bytes);                                                     \
+	}                                                                                  \
+	APUS_INLINE int apus_##noun##_prefer_busy_poll(struct apus_loop *loop,             \
+		struct apus_##noun handle, bool prefer, int budget, char *reason,          \
+		size_t reason_bytes)                                                       \
+	{                                                                                  \
+		return apus_socket_prefer_busy_poll(loop, handle.token, prefer, budget,    \
+			reason, reason_bytes);                                             \
+	}                                                                                  \
+	APUS_INLINE int apus_##noun##_set_incoming_cpu(struct apus_loop *loop,             \
+		struct apus_##noun handle, int cpu, char *reason, size_t reason_bytes)     \
+	{                                                                                  \
+		return apus_socket_set_incoming_cpu(loop, handle.token, cpu, reason,       \
 			reason_bytes);                                                     \
 	}
 

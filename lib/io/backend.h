@@ -90,6 +90,8 @@ struct apusi_backend {
 	int (*watch)(struct apus_io *io, struct apusi_slot *slot, bool writer);
 	void (*remove)(struct apus_io *io, struct apusi_slot *slot);
 	int (*set_wake)(struct apus_io *io, int fd); /* a descriptor that ends parking */
+	/* See apus_io_set_busy_poll; NULL: -ENOTSUP. */
+	int (*busy_poll)(struct apus_io *io, uint32_t usec, uint32_t budget, bool prefer);
 	int (*fd)(const struct apus_io *io); /* readable while there are events; NULL: none */
 	/* NULL: to adopt is to watch.  Else 0, or why it cannot be awaited. */
 	int (*check)(struct apus_io *io, const struct apusi_slot *slot);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -164,6 +165,32 @@ static void close_epoll(struct apus_io *io)
 	free(epoll);
 }
 
+/* Linux 6.9; newer than the headers. */
+struct busy_poll {
+	uint32_t usec;
+	uint16_t budget;
+	uint8_t prefer, zero;
+};
+
+#define BUSY_POLL_SET _IOW(0x8A, 0x01, struct busy_poll)
+
+enum { BUDGET_DEFAULT = 8 };
+
+static int busy_poll(struct apus_io *io, uint32_t usec, uint32_t budget, bool prefer)
+{
+	const struct busy_poll params = {
+		.usec = usec,
+		.budget = (uint16_t)(budget != 0 ? budget : BUDGET_DEFAULT),
+		.prefer = prefer,
+	};
+
+	if (budget > UINT16_MAX)
+		return -EINVAL;
+	if (ioctl(((struct epoll *)io->state)->fd, BUSY_POLL_SET, &params) == 0)
+		return 0;
+	return -errno;
+}
+
 /* Readable while an event is queued; an edge that was reaped is not. */
 static int number(const struct apus_io *io)
 {
@@ -207,6 +234,7 @@ const struct apusi_backend apusi_backend_epoll = {
 	.watch = watch,
 	.remove = take_out,
 	.set_wake = set_wake,
+	.busy_poll = busy_poll,
 	.fd = number,
 	.close_removes = true,
 };

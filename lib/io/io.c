@@ -620,3 +620,32 @@ int apus_io_set_hot(struct apus_loop *loop, uint64_t token, bool hot)
 	apusi_slot_unknown(io->cx, slot);
 	return 0;
 }
+
+static const char *busy_poll_reason(int err)
+{
+	if (err == -ENOTSUP)
+		return "this backend has none, or the kernel is built without it";
+	if (err == -ENOTTY)
+		return "Linux 6.9 has it, this kernel does not";
+	if (err == -EPERM)
+		return "more packets than 64 need CAP_NET_ADMIN";
+	return strerror(-err);
+}
+
+int apus_io_set_busy_poll(struct apus_loop *loop, uint32_t usec, uint32_t budget, bool prefer,
+	char *reason, size_t reason_bytes)
+{
+	struct apus_io *io;
+	int err = apusi_io_enter(loop, &io);
+
+	if (err) {
+		snprintf(reason, reason_bytes, "the loop is another thread's");
+		return err;
+	}
+	err = io->backend->busy_poll == NULL ? -ENOTSUP :
+		io->backend->busy_poll(io, usec, budget, prefer);
+	if (err)
+		snprintf(reason, reason_bytes, "busy poll of %u us over %s: %s", usec,
+			io->backend->name, busy_poll_reason(err));
+	return err;
+}

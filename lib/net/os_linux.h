@@ -6,6 +6,8 @@
 #ifndef APUSI_NET_OS_H
 #define APUSI_NET_OS_H
 
+#include <linux/errqueue.h>
+#include <linux/net_tstamp.h>
 #include <linux/sock_diag.h>
 #include <string.h>
 #include <time.h>
@@ -14,6 +16,10 @@
 
 #ifndef SO_MEMINFO
 #define SO_MEMINFO 55
+#endif
+#ifndef SO_PREFER_BUSY_POLL
+#define SO_PREFER_BUSY_POLL 69
+#define SO_BUSY_POLL_BUDGET 70
 #endif
 #ifndef IPV6_MULTICAST_ALL
 #define IPV6_MULTICAST_ALL 29
@@ -85,6 +91,19 @@ static inline int apusi_os_busy_poll(int fd, int usec)
 	return apusi_os_set(fd, SOL_SOCKET, SO_BUSY_POLL, usec);
 }
 
+static inline int apusi_os_prefer_busy_poll(int fd, bool prefer, int budget)
+{
+	int err = apusi_os_set(fd, SOL_SOCKET, SO_PREFER_BUSY_POLL, prefer);
+
+	return err || budget == 0 ? err :
+		apusi_os_set(fd, SOL_SOCKET, SO_BUSY_POLL_BUDGET, budget);
+}
+
+static inline int apusi_os_incoming_cpu(int fd, int cpu)
+{
+	return apusi_os_set(fd, SOL_SOCKET, SO_INCOMING_CPU, cpu);
+}
+
 /* By default a socket hears the groups that any socket of the machine joined. */
 static inline void apusi_os_hear_only_joined(int fd, int family)
 {
@@ -146,6 +165,54 @@ static inline int64_t apusi_os_drops(int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &bytes) != 0)
 		return -errno;
 	return info[SK_MEMINFO_DROPS];
+}
+
+/* Numbered, and without the packet's bytes, which unprivileged readers may not see. */
+static inline int apusi_os_sent_on(int fd)
+{
+	return apusi_os_set(fd, SOL_SOCKET, SO_TIMESTAMPING, SOF_TIMESTAMPING_TX_SOFTWARE |
+		SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY);
+}
+
+/* Half of what is queued of one datagram; both halves come in one message. */
+static inline bool os_sent_part(const struct cmsghdr *control, struct apus_sent *out)
+{
+	struct scm_timestamping stamps;
+	struct sock_extended_err error;
+
+	if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SO_TIMESTAMPING) {
+		memcpy(&stamps, CMSG_DATA(control), sizeof stamps);
+		out->stamp_ns = stamps.ts[0].tv_sec * APUS_SEC + stamps.ts[0].tv_nsec;
+		return false;
+	}
+	if ((control->cmsg_level != IPPROTO_IP || control->cmsg_type != IP_RECVERR) &&
+	    (control->cmsg_level != IPPROTO_IPV6 || control->cmsg_type != IPV6_RECVERR))
+		return false;
+	memcpy(&error, CMSG_DATA(control), sizeof error);
+	out->number = error.ee_data;
+	return error.ee_origin == SO_EE_ORIGIN_TIMESTAMPING;
+}
+
+/* The next stamp of the queue of errors: 0, -EAGAIN or -errno.  Other errors there are passed. */
+static inline int apusi_os_sent(int fd, struct apus_sent *out)
+{
+	_Alignas(struct cmsghdr) char control[256];
+	struct msghdr message;
+	struct cmsghdr *part;
+	bool found = false;
+
+	do {
+		message = (struct msghdr){ .msg_control = control, .msg_controllen = sizeof control };
+		if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		*out = (struct apus_sent){ 0 };
+		for (part = CMSG_FIRSTHDR(&message); part != NULL; part = CMSG_NXTHDR(&message, part))
+			found |= os_sent_part(part, out);
+	} while (!found);
+	return 0;
 }
 
 /* What a control message tells of the packet. */

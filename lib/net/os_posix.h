@@ -121,6 +121,18 @@ static inline int apusi_os_busy_poll(int fd, int usec)
 	return -ENOPROTOOPT;
 }
 
+static inline int apusi_os_prefer_busy_poll(int fd, bool prefer, int budget)
+{
+	(void)fd, (void)prefer, (void)budget;
+	return -ENOPROTOOPT;
+}
+
+static inline int apusi_os_incoming_cpu(int fd, int cpu)
+{
+	(void)fd, (void)cpu;
+	return -ENOPROTOOPT;
+}
+
 static inline void apusi_os_hear_only_joined(int fd, int family)
 {
 	(void)fd, (void)family;
@@ -195,6 +207,18 @@ static inline int64_t apusi_os_drops(int fd)
 {
 	(void)fd;
 	return -ENOPROTOOPT;
+}
+
+static inline int apusi_os_sent_on(int fd)
+{
+	(void)fd;
+	return -ENOPROTOOPT;
+}
+
+static inline int apusi_os_sent(int fd, struct apus_sent *out)
+{
+	(void)fd, (void)out;
+	return -EAGAIN;
 }
 
 static inline void apusi_os_control(struct apus_packet *packet, const struct cmsghdr *control)

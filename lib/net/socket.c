@@ -167,7 +167,7 @@ int apus_socket_set_send_buffer(struct apus_loop *loop, uint64_t token, int byte
 static const char *busy_poll_reason(int err)
 {
 	if (err == -EPERM)
-		return "more than net.core.busy_read needs CAP_NET_ADMIN";
+		return "more than the system grants everybody needs CAP_NET_ADMIN";
 	if (err == -ENOPROTOOPT)
 		return "this kernel is built without busy polling";
 	return strerror(-err);
@@ -176,11 +176,45 @@ static const char *busy_poll_reason(int err)
 int apus_socket_set_busy_poll(struct apus_loop *loop, uint64_t token, int usec, char *reason,
 	size_t reason_bytes)
 {
-	int err = apus_socket_set(loop, token, SOL_SOCKET, SO_BUSY_POLL, usec);
+	struct apusi_slot *slot;
+	struct apus_io *io;
+	int err = apusi_slot_enter(loop, token, &io, &slot);
 
+	if (!err)
+		err = apusi_os_busy_poll(slot->fd, usec);
 	if (err)
 		snprintf(reason, reason_bytes, "SO_BUSY_POLL %d us: %s", usec,
 			busy_poll_reason(err));
+	return err;
+}
+
+int apus_socket_prefer_busy_poll(struct apus_loop *loop, uint64_t token, bool prefer, int budget,
+	char *reason, size_t reason_bytes)
+{
+	struct apusi_slot *slot;
+	struct apus_io *io;
+	int err = apusi_slot_enter(loop, token, &io, &slot);
+
+	if (!err)
+		err = apusi_os_prefer_busy_poll(slot->fd, prefer, budget);
+	if (err)
+		snprintf(reason, reason_bytes, "SO_PREFER_BUSY_POLL %d, SO_BUSY_POLL_BUDGET %d: %s",
+			prefer, budget, busy_poll_reason(err));
+	return err;
+}
+
+int apus_socket_set_incoming_cpu(struct apus_loop *loop, uint64_t token, int cpu, char *reason,
+	size_t reason_bytes)
+{
+	struct apusi_slot *slot;
+	struct apus_io *io;
+	int err = apusi_slot_enter(loop, token, &io, &slot);
+
+	if (!err)
+		err = cpu < 0 ? -EINVAL : apusi_os_incoming_cpu(slot->fd, cpu);
+	if (err)
+		snprintf(reason, reason_bytes, "SO_INCOMING_CPU %d: %s", cpu,
+			err == -ENOPROTOOPT ? "this system has none" : strerror(-err));
 	return err;
 }
 

@@ -21,6 +21,8 @@ static int udp_setup(struct apusi_slot *slot, const struct apus_address *at,
 		err = apusi_socket_set(slot, IPPROTO_IPV6, IPV6_V6ONLY, config->ip6_only);
 	if (!err && config->timestamps)
 		err = apusi_os_stamps_on(slot->fd);
+	if (!err && config->sent_stamps)
+		err = apusi_os_sent_on(slot->fd);
 	if (!err && config->drops)
 		err = apusi_os_drops_on(slot->fd);
 	if (!err)
@@ -198,6 +200,31 @@ apus_poll apus_udp_send(struct apus_cx *cx, struct apus_udp udp, const void *dat
 	if (put != -EAGAIN || apusi_unix_is_full(slot, to))
 		return put;
 	return apusi_slot_pend_write(cx, slot);
+}
+
+/* ---- when it was sent ------------------------------------------------------------------ */
+
+/* No bit tells of the queue of errors: its event makes everything worth a try. */
+apus_poll apus_udp_sent(struct apus_cx *cx, struct apus_udp udp, struct apus_sent *out)
+{
+	struct apusi_slot *slot = apusi_slot_find(cx->io, udp.token);
+	int err;
+
+	if (apus_unlikely(slot == NULL))
+		return apusi_slot_stale(cx, udp.token, false);
+	if (apus_unlikely(apusi_slot_is_taken(cx, &slot->reader)))
+		return -EBUSY;
+	err = apusi_os_sent(slot->fd, out);
+	return err != -EAGAIN ? err : apusi_slot_pend_read(cx, slot);
+}
+
+int apus_udp_try_sent(struct apus_loop *loop, struct apus_udp udp, struct apus_sent *out)
+{
+	struct apusi_slot *slot;
+	struct apus_io *io;
+	int err = apusi_slot_enter(loop, udp.token, &io, &slot);
+
+	return err ? err : apusi_os_sent(slot->fd, out);
 }
 
 /* ---- at once ------------------------------------------------------------------------------ */
