@@ -446,15 +446,27 @@ static apus_poll copy_begin(struct apus_cx *cx, struct apus_op *op, const struct
 	return apusi_work_submit(cx, op);
 }
 
-/* The call has no place for all that a copy is of: where it goes to is told by two words. */
+/* A call has no place for all that a copy is of: the last of it is in the work. */
+static bool copy_is_another(const struct apus_cx *cx, const struct apus_op *op, uint64_t to_offset)
+{
+	struct apusi_op *request = apusi_op_request(cx, op);
+
+	return request != NULL && request->owner == cx->task &&
+	       request->call.verb == &apusi_verb_copy &&
+	       ((struct apusi_work *)apusi_offload_data(request))->other_offset != to_offset;
+}
+
 apus_poll apus_file_copy(struct apus_cx *cx, struct apus_op *op, struct apus_file from,
 	uint64_t from_offset, struct apus_file to, uint64_t to_offset, uint64_t bytes)
 {
 	const struct apusi_call call = { &apusi_verb_copy, from.token,
-		(const void *)(uintptr_t)(to.token ^ to_offset), bytes, from_offset };
+		(const void *)(uintptr_t)to.token, bytes, from_offset };
 	bool answered;
-	apus_poll answer = apusi_op_look(cx, op, &call, &answered);
+	apus_poll answer;
 
+	if (copy_is_another(cx, op, to_offset))
+		return -EBUSY;
+	answer = apusi_op_look(cx, op, &call, &answered);
 	if (answer != APUSI_OP_IDLE)
 		return apusi_work_end(cx, op, answer, answered);
 	return copy_begin(cx, op, &call, to.token, to_offset);

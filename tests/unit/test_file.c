@@ -926,6 +926,9 @@ APUS_TASK(copies, struct user)
 	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, self->path ? self->path : "to",
 		O_RDWR | O_CREAT | O_TRUNC, 0600, &self->other));
 	CHECK(self->got == 0);
+	CHECK(apus_file_copy(cx, &self->op, self->file, 4, self->other, 2, 5) == APUS_PENDING);
+	CHECK(apus_file_copy(cx, &self->op, self->file, 4, self->other, 3, 5) == -EBUSY);
+	CHECK(apus_file_copy(cx, &self->op, self->file, 4, self->file, 2, 5) == -EBUSY);
 	APUS_AWAIT(self->got, apus_file_copy(cx, &self->op, self->file, 4, self->other, 2, 5));
 	CHECK(self->got == 5);
 	APUS_AWAIT(self->got, apus_file_copy(cx, &self->op, self->file, 9, self->other, 7, 1000));
