@@ -462,7 +462,10 @@ int apusi_io_lend(struct apus_io *io, int fd, uint64_t *token)
 	if (err)
 		return err;
 	slot->ready = 0;
-	err = apusi_slot_watch(io, slot, false); /* at once: the kernel says whether it can be */
+	/* At once, so that who lends is told whether it can be. */
+	err = io->backend->check != NULL ? io->backend->check(io, slot) : 0;
+	if (!err)
+		err = apusi_slot_watch(io, slot, false);
 	if (err)
 		apusi_slot_close(io, slot);
 	else
