@@ -236,28 +236,53 @@ APUS_API apus_poll apus_directory_read(struct apus_cx *cx, struct apus_op *op,
 /* As apus_file_drop. */
 APUS_API int apus_directory_drop(struct apus_loop *loop, struct apus_directory directory);
 
-/* ---- sessions: many reads of one file into aligned buffers ------------------------------------ */
+/* ---- sessions: one file, many times, by aligned buffers --------------------------------------- */
 
 /*
  * A file and equal buffers for it, page-aligned as O_DIRECT wants them.  The buffers are a
- * slab: claimed by whoever reads, and released when what was read is of no more use.
+ * slab: claimed by whoever reads or writes, and released when they are of no more use.
+ *
+ * Over io_uring both are registered with the kernel, which then neither looks the file up nor
+ * pins the buffers anew for each operation; up to 16 sessions of a loop are.  It changes no
+ * answer.  Registered buffers count against RLIMIT_MEMLOCK.
  */
 struct apus_file_session {
 	struct apus_file file;
 	struct apus_slab buffers;
 	size_t buffer_bytes;
+	uint64_t registered; /* 0: not */
+	int refused;         /* why not */
 };
 
-/* 0, -EINVAL (bytes is no multiple of the page size; no buffer), -ENOMEM. */
-APUS_API int apus_file_session_init(struct apus_file_session *session, struct apus_file file,
-	size_t buffer_bytes, uint32_t buffer_count);
+/*
+ * 0, -EINVAL (bytes is no multiple of the page size; no buffer), -ENOMEM, -ESTALE, -EPERM.
+ * That nothing could be registered is no error: see apus_file_session_registration.
+ */
+APUS_API int apus_file_session_init(struct apus_loop *loop, struct apus_file_session *session,
+	struct apus_file file, size_t buffer_bytes, uint32_t buffer_count);
 
-/* The file stays open; no read of the session is in flight. */
-APUS_API void apus_file_session_deinit(struct apus_file_session *session);
+/*
+ * The file stays open; no operation of the session is in flight.  Before the loop is closed.
+ * 0, or -EPERM: nothing has happened.
+ */
+APUS_API int apus_file_session_deinit(struct apus_loop *loop, struct apus_file_session *session);
+
+/*
+ * 0: operations that reach the kernel go by what is registered.  Otherwise why they do not,
+ * and work all the same: -ENOTSUP (the backend, or this kernel, registers nothing), -ENOMEM
+ * (RLIMIT_MEMLOCK, or no memory), -ENOBUFS (16 sessions of the loop are), -ESTALE (the file
+ * was closed), or what else the kernel said.
+ */
+APUS_API int apus_file_session_registration(struct apus_loop *loop,
+	const struct apus_file_session *session);
 
 /* Fills a claimed buffer from the offset: as apus_file_read_at. */
 APUS_API apus_poll apus_file_session_read(struct apus_cx *cx, struct apus_op *op,
 	struct apus_file_session *session, void *buffer, uint64_t offset);
+
+/* The first `bytes` of a claimed buffer to the offset: as apus_file_write_at. */
+APUS_API apus_poll apus_file_session_write(struct apus_cx *cx, struct apus_op *op,
+	struct apus_file_session *session, const void *buffer, size_t bytes, uint64_t offset);
 
 APUS_END_DECLS
 

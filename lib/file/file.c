@@ -110,6 +110,7 @@ apus_poll apusi_work_submit(struct apus_cx *cx, struct apus_op *op)
 /* What a transfer is: of one buffer, which `one` describes, or of a list. */
 struct transfer {
 	struct apusi_call call;
+	uint64_t fixed; /* the kernel was shown file and buffer under this token; 0: not */
 	struct iovec one;
 	const struct iovec *list; /* NULL: one */
 	uint32_t count;
@@ -128,7 +129,7 @@ static apus_poll transfer_native(struct apus_cx *cx, struct apus_op *op, struct 
 	const struct transfer *asked)
 {
 	int err = apusi_file_native_transfer(cx, op, file, &asked->call, transfer_list(asked),
-		asked->count);
+		asked->count, asked->fixed);
 	bool answered;
 
 	return err ? err : apusi_op_look(cx, op, NULL, &answered);
@@ -261,11 +262,12 @@ static apus_poll transfer_end(struct apus_cx *cx, struct apus_op *op, const stru
 	return whole ? answer : transfer_submit(cx, op, file, asked);
 }
 
-apus_poll apus_file_read_at(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
-	void *data, size_t bytes, uint64_t offset)
+apus_poll apusi_file_read(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
+	void *data, size_t bytes, uint64_t offset, uint64_t fixed)
 {
 	const struct transfer asked = {
 		.call = { &apusi_verb_read, file.token, data, bytes, offset },
+		.fixed = fixed,
 		.one = { data, bytes },
 		.count = 1,
 	};
@@ -277,11 +279,18 @@ apus_poll apus_file_read_at(struct apus_cx *cx, struct apus_op *op, struct apus_
 	return transfer_end(cx, op, &asked, bytes, answer, answered);
 }
 
-apus_poll apus_file_write_at(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
-	const void *data, size_t bytes, uint64_t offset)
+apus_poll apus_file_read_at(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
+	void *data, size_t bytes, uint64_t offset)
+{
+	return apusi_file_read(cx, op, file, data, bytes, offset, 0);
+}
+
+apus_poll apusi_file_write(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
+	const void *data, size_t bytes, uint64_t offset, uint64_t fixed)
 {
 	const struct transfer asked = {
 		.call = { &apusi_verb_write, file.token, data, bytes, offset },
+		.fixed = fixed,
 		.one = { (void *)(uintptr_t)data, bytes },
 		.count = 1,
 	};
@@ -291,6 +300,12 @@ apus_poll apus_file_write_at(struct apus_cx *cx, struct apus_op *op, struct apus
 	if (answer == APUSI_OP_IDLE)
 		return write_begin(cx, op, &asked, bytes);
 	return transfer_end(cx, op, &asked, bytes, answer, answered);
+}
+
+apus_poll apus_file_write_at(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
+	const void *data, size_t bytes, uint64_t offset)
+{
+	return apusi_file_write(cx, op, file, data, bytes, offset, 0);
 }
 
 apus_poll apus_file_append(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
@@ -489,7 +504,7 @@ static apus_poll close_begin(struct apus_cx *cx, struct apus_op *op, const struc
 	err = apusi_work_claim(cx, op, call, file, NULL, &work);
 	if (err)
 		return err;
-	apusi_file_retire(file);
+	apusi_file_retire(cx, file);
 	return apusi_work_submit(cx, op);
 }
 

@@ -21,7 +21,8 @@ enum apusi_file_flags {
 	APUSI_FILE_SLOW = 1 << 2,    /* its file system cannot say what is cached */
 	APUSI_FILE_APPEND = 1 << 3,  /* O_APPEND */
 	APUSI_FILE_DROPPED = 1 << 4, /* no handle names it; the last use closes it */
-	APUSI_FILE_DIRECTORY = 1 << 5
+	APUSI_FILE_DIRECTORY = 1 << 5,
+	APUSI_FILE_FIXED = 1 << 6    /* the kernel was shown it, for a session */
 };
 
 struct apusi_file {
@@ -90,8 +91,8 @@ static inline uint64_t apusi_file_token(const struct apusi_file *file)
 int apusi_file_slot(struct apusi_files *files, int fd, uint32_t flags, struct apusi_file **out);
 bool apusi_file_is_left(const struct apusi_files *files);
 
-/* No handle names it any more. */
-void apusi_file_retire(struct apusi_file *file);
+/* No handle names it any more, and no session. */
+void apusi_file_retire(struct apus_cx *cx, struct apusi_file *file);
 /* A retired one goes: closed here, unless its descriptor is somebody else's by now. */
 void apusi_file_free(struct apusi_files *files, struct apusi_file *file, bool closed);
 
@@ -109,6 +110,12 @@ void apusi_work_lend(const struct apus_cx *cx, struct apus_op *op, const void *d
 
 /* Hands it over: APUS_PENDING, or -errno. */
 apus_poll apusi_work_submit(struct apus_cx *cx, struct apus_op *op);
+
+/* As apus_file_read_at and write_at, of what the kernel was shown as `fixed`; 0: of nothing. */
+apus_poll apusi_file_read(struct apus_cx *cx, struct apus_op *op, struct apus_file file, void *data,
+	size_t bytes, uint64_t offset, uint64_t fixed);
+apus_poll apusi_file_write(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
+	const void *data, size_t bytes, uint64_t offset, uint64_t fixed);
 
 /* What look answered, of a call without anything to be kept: an answer is released. */
 static inline apus_poll apusi_work_end(struct apus_cx *cx, struct apus_op *op, apus_poll answer,

@@ -12,6 +12,8 @@ enum {
 	OP_READV = 1,
 	OP_WRITEV = 2,
 	OP_FSYNC = 3,
+	OP_READ_FIXED = 4,
+	OP_WRITE_FIXED = 5,
 	OP_FALLOCATE = 17,
 	OP_OPENAT = 18,
 	OP_READ = 22,
@@ -47,7 +49,7 @@ static int begin(struct apus_cx *cx, struct apus_op *op, const struct apusi_call
 }
 
 int apusi_file_native_transfer(struct apus_cx *cx, struct apus_op *op, struct apusi_file *file,
-	const struct apusi_call *call, const struct iovec *list, uint32_t count)
+	const struct apusi_call *call, const struct iovec *list, uint32_t count, uint64_t fixed)
 {
 	bool reads = call->verb == &apusi_verb_read;
 	struct apusi_native native = { .data = list, .bytes = count, .offset = call->offset,
@@ -63,6 +65,10 @@ int apusi_file_native_transfer(struct apus_cx *cx, struct apus_op *op, struct ap
 		if (count != 1 || list->iov_len > INT32_MAX)
 			return -ENOTSUP;
 		native.opcode = reads ? OP_READ : OP_WRITE;
+		if (apusi_native_is_fixed(cx->io, fixed)) {
+			native.opcode = reads ? OP_READ_FIXED : OP_WRITE_FIXED;
+			native.fixed = fixed;
+		}
 		native.data = native.lent = list->iov_base;
 		native.bytes = (uint32_t)list->iov_len;
 	}

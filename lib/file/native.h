@@ -9,7 +9,7 @@
 #include "io/native.h"
 
 int apusi_file_native_transfer(struct apus_cx *cx, struct apus_op *op, struct apusi_file *file,
-	const struct apusi_call *call, const struct iovec *list, uint32_t count);
+	const struct apusi_call *call, const struct iovec *list, uint32_t count, uint64_t fixed);
 int apusi_file_native_plain(struct apus_cx *cx, struct apus_op *op, struct apusi_file *file,
 	const struct apusi_call *call, int flags);
 int apusi_file_native_open(struct apus_cx *cx, struct apus_op *op, const struct apusi_call *call,

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "file/inner.h"
+#include "io/native.h"
 
 /* ---- slots ------------------------------------------------------------------------ */
 
@@ -30,9 +31,14 @@ int apusi_file_slot(struct apusi_files *files, int fd, uint32_t flags, struct ap
 	return 0;
 }
 
-/* The next generation is nobody's until the slot is given out. */
-void apusi_file_retire(struct apusi_file *file)
+/*
+ * The next generation is nobody's until the slot is given out.  What the kernel keeps for a
+ * session is a file that stays open, whoever closes the descriptor.
+ */
+void apusi_file_retire(struct apus_cx *cx, struct apusi_file *file)
 {
+	if (file->flags & APUSI_FILE_FIXED)
+		apusi_native_unfix_all(cx->io, apusi_file_token(file));
 	if (++file->generation == 0)
 		file->generation = 1;
 	file->flags |= APUSI_FILE_DROPPED;
@@ -90,17 +96,17 @@ int apus_file_adopt(struct apus_loop *loop, int fd, enum apus_owner owner, struc
 
 static int handle_drop(struct apus_loop *loop, uint64_t token)
 {
-	struct apusi_files *files = apus_loop_cx(loop)->files;
+	struct apus_cx *cx = apus_loop_cx(loop);
 	struct apusi_file *file;
 
 	if (!apus_loop_is_mine(loop))
 		return -EPERM;
-	file = apusi_file_find(files, token);
+	file = apusi_file_find(cx->files, token);
 	if (file == NULL)
 		return -ESTALE;
-	apusi_file_retire(file);
+	apusi_file_retire(cx, file);
 	if (file->uses == 0)
-		apusi_file_free(files, file, false);
+		apusi_file_free(cx->files, file, false);
 	return 0;
 }
 

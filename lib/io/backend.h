@@ -75,6 +75,7 @@ _Static_assert(sizeof(struct apusi_slot) <= 128, "an idle connection is two cach
 
 struct apus_io;
 struct apus_op;
+struct iovec;
 struct apusi_call;
 struct apusi_native;
 
@@ -114,6 +115,12 @@ struct apusi_backend {
 	bool (*has_native)(const struct apus_io *io, uint8_t opcode);
 	int (*begin_native)(struct apus_cx *cx, struct apus_op *op, const struct apusi_call *call,
 		const struct apusi_native *native);
+	/* Files and memory that those name by a token: see io/native.h; NULL: none of them. */
+	int (*fix)(struct apus_io *io, uint64_t owner, int fd, const struct iovec *memory,
+		uint64_t *token);
+	void (*unfix)(struct apus_io *io, uint64_t token);
+	void (*unfix_all)(struct apus_io *io, uint64_t owner);
+	bool (*is_fixed)(const struct apus_io *io, uint64_t token);
 	bool close_removes; /* the last close(2) of a descriptor takes it out by itself */
 };
 

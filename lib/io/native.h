@@ -13,8 +13,12 @@
 #ifndef APUSI_IO_NATIVE_H
 #define APUSI_IO_NATIVE_H
 
+#include <sys/uio.h>
+
 #include "io/backend.h"
 #include "wait/op.h"
+
+struct apusi_uring_fixed;
 
 /* As io_uring numbers them. */
 enum apusi_native_opcode {
@@ -30,6 +34,7 @@ struct apusi_native {
 	uint32_t bytes;   /* len */
 	uint32_t flags;   /* the operation's own */
 	uint32_t index;   /* splice_fd_in, file_index */
+	uint64_t fixed;   /* names a file and the memory that data lies in, instead of fd; or 0 */
 	const void *lent; /* what the caller must keep, to be told of a stack; NULL: nothing */
 	bool owns;        /* the result is a descriptor: closed if nobody takes it */
 	void (*returned)(struct apus_cx *cx, void *arg); /* the kernel is through with it; or NULL */
@@ -39,6 +44,7 @@ struct apusi_native {
 /* A request in the kernel. */
 struct apusi_native_op {
 	struct apusi_op op;
+	struct apusi_uring_fixed *fixed; /* the place that it names, or NULL */
 	int64_t result; /* until the kernel has let go of the buffer as well */
 	void (*returned)(struct apus_cx *cx, void *arg);
 	void *arg;
@@ -54,6 +60,39 @@ static inline int apusi_native_begin(struct apus_cx *cx, struct apus_op *op,
 {
 	return cx->io->backend->begin_native == NULL ? -ENOTSUP :
 		cx->io->backend->begin_native(cx, op, call, native);
+}
+
+/* ---- what is registered ------------------------------------------------------------- */
+
+/*
+ * A file and memory that the kernel is to keep at hand for operations, under a token that is
+ * never 0.  They belong to `owner`, which is not 0 either.  0; -ENOTSUP (this backend, or this
+ * kernel, keeps none), -ENOBUFS (all places are in use), or the kernel's reason, such as
+ * -ENOMEM: RLIMIT_MEMLOCK.
+ */
+static inline int apusi_native_fix(struct apus_io *io, uint64_t owner, int fd,
+	const struct iovec *memory, uint64_t *token)
+{
+	return io->backend->fix == NULL ? -ENOTSUP :
+		io->backend->fix(io, owner, fd, memory, token);
+}
+
+static inline bool apusi_native_is_fixed(const struct apus_io *io, uint64_t token)
+{
+	return token != 0 && io->backend->is_fixed != NULL && io->backend->is_fixed(io, token);
+}
+
+/* The kernel lets go of both, behind the operations in flight.  Nothing, of a stale token. */
+static inline void apusi_native_unfix(struct apus_io *io, uint64_t token)
+{
+	if (token != 0 && io->backend->unfix != NULL)
+		io->backend->unfix(io, token);
+}
+
+static inline void apusi_native_unfix_all(struct apus_io *io, uint64_t owner)
+{
+	if (io->backend->unfix_all != NULL)
+		io->backend->unfix_all(io, owner);
 }
 
 #endif

@@ -21,4 +21,8 @@ const struct apusi_backend apusi_backend_uring = {
 	.lend = apusi_uring_lend,
 	.has_native = apusi_uring_has_native,
 	.begin_native = apusi_uring_begin_native,
+	.fix = apusi_uring_fix,
+	.unfix = apusi_uring_unfix,
+	.unfix_all = apusi_uring_unfix_all,
+	.is_fixed = apusi_uring_is_fixed,
 };

@@ -14,7 +14,7 @@
  *
  * The files, by theme: uring.c the verbs, uring_open.c opening, uring_ring.c submitting and
  * reaping, uring_poll.c readiness, uring_receive.c streams, uring_accept.c listeners,
- * uring_op.c operations that lend, uring_cancel.c settling.
+ * uring_op.c operations that lend, uring_fixed.c what is registered, uring_cancel.c settling.
  */
 #ifndef APUSI_IO_URING_H
 #define APUSI_IO_URING_H
@@ -73,6 +73,16 @@ struct apusi_uring_counts {
 	uint64_t accepts_closed;  /* connections that nobody could hold */
 };
 
+/* Places in the ring's two tables of what is registered: few, since each pins memory. */
+enum { APUSI_URING_FIXED = 16 };
+
+struct apusi_uring_fixed {
+	uint64_t owner;      /* whose it is; 0: free */
+	uint32_t generation;
+	uint32_t uses;       /* operations that name it and are not answered */
+	bool ended;          /* is cleared when the last of them is */
+};
+
 _Static_assert(sizeof(struct apusi_uring_slot) <= sizeof(void *), "it is kept in slot->backend");
 
 struct apusi_uring {
@@ -87,6 +97,8 @@ struct apusi_uring {
 	uint32_t accepted_free;
 	struct apus_slab operations; /* struct apusi_native_op */
 	bool has[64];                /* which operations this kernel knows */
+	bool fixed_made;             /* the ring has the tables */
+	struct apusi_uring_fixed fixed[APUSI_URING_FIXED];
 	struct apusi_uring_counts counts;
 };
 
@@ -178,6 +190,19 @@ bool apusi_uring_has_native(const struct apus_io *io, uint8_t opcode);
 int apusi_uring_begin_native(struct apus_cx *cx, struct apus_op *op, const struct apusi_call *call,
 	const struct apusi_native *native);
 void apusi_uring_answered(struct apus_io *io, const struct io_uring_cqe *cqe);
+
+/* ---- uring_fixed.c: see io/native.h ------------------------------------------------- */
+
+int apusi_uring_fix(struct apus_io *io, uint64_t owner, int fd, const struct iovec *memory,
+	uint64_t *token);
+void apusi_uring_unfix(struct apus_io *io, uint64_t token);
+void apusi_uring_unfix_all(struct apus_io *io, uint64_t owner);
+bool apusi_uring_is_fixed(const struct apus_io *io, uint64_t token);
+
+/* The request names the place until it is back; NULL: no such place, and nothing was done. */
+struct apusi_uring_fixed *apusi_uring_fixed_use(struct apus_io *io, uint64_t token,
+	struct io_uring_sqe *sqe);
+void apusi_uring_fixed_back(struct apus_io *io, struct apusi_uring_fixed *place);
 
 /* ---- uring_cancel.c ------------------------------------------------------------- */
 

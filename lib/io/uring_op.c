@@ -106,6 +106,7 @@ int apusi_uring_begin_native(struct apus_cx *cx, struct apus_op *op, const struc
 		return -EAGAIN;
 	}
 	prepare(sqe, native);
+	request->fixed = apusi_uring_fixed_use(cx->io, native->fixed, sqe);
 	io_uring_sqe_set_data(sqe, request);
 	begin(cx, op, request, call, native);
 	return 0;
@@ -126,6 +127,8 @@ void apusi_uring_answered(struct apus_io *io, const struct io_uring_cqe *cqe)
 	/* A worker of the kernel's that was told to give up says that it was interrupted. */
 	if (request->result == -EINTR && request->op.cancelled)
 		request->result = -ECANCELED;
+	if (request->fixed != NULL)
+		apusi_uring_fixed_back(io, request->fixed);
 	if (request->returned != NULL)
 		request->returned(io->cx, request->arg);
 	apusi_op_answer(io->cx, &request->op, request->result);

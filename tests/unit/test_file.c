@@ -1,10 +1,14 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "apus/file.h"
 #include "apus/net.h"
@@ -417,9 +421,9 @@ APUS_TASK(reads_directly, struct user)
 	if (self->got == -EINVAL)
 		return 1; /* the file system has none */
 	CHECK(self->got == 0);
-	CHECK(apus_file_session_init(&self->session, self->file, 100, 4) == -EINVAL);
-	CHECK(apus_file_session_init(&self->session, self->file, 0, 4) == -EINVAL);
-	CHECK(apus_file_session_init(&self->session, self->file, 8192, 2) == 0);
+	CHECK(apus_file_session_init(cx->loop, &self->session, self->file, 100, 4) == -EINVAL);
+	CHECK(apus_file_session_init(cx->loop, &self->session, self->file, 0, 4) == -EINVAL);
+	CHECK(apus_file_session_init(cx->loop, &self->session, self->file, 8192, 2) == 0);
 	self->page = apus_file_session_claim(&self->session);
 	CHECK(self->page != NULL && (uintptr_t)self->page % 4096 == 0);
 	CHECK(apus_file_session_claim(&self->session) != NULL);
@@ -438,7 +442,7 @@ APUS_TASK(reads_directly, struct user)
 	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, (char *)self->page + 1,
 		512, 0));
 	CHECK(self->got == -EINVAL || self->got == 512);
-	apus_file_session_deinit(&self->session);
+	apus_file_session_deinit(cx->loop, &self->session);
 	apus_file_drop(cx->loop, self->file);
 	APUS_END(0);
 }
@@ -1151,6 +1155,314 @@ APUS_TASK(gives_up_writing, struct user)
 	APUS_END(0);
 }
 
+/* ---- sessions --------------------------------------------------------------------------------- */
+
+static bool is_uring(struct apus_loop *loop)
+{
+	return strcmp(apus_loop_cx(loop)->io->backend->name, "uring") == 0;
+}
+
+/* The same over every backend, whether the kernel was shown anything or not. */
+APUS_TASK(writes_by_session, struct user)
+{
+	APUS_BEGIN(cx, self);
+	CHECK(apus_file_session_init(cx->loop, &self->session, self->file, 4096, 1) == -ESTALE);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "session", O_RDWR | O_CREAT | O_TRUNC,
+		0600, &self->file));
+	CHECK(self->got == 0);
+	CHECK(apus_file_session_init(cx->loop, &self->session, self->file, 4096, 2) == 0);
+	self->page = apus_file_session_claim(&self->session);
+	self->got = apus_file_session_registration(cx->loop, &self->session);
+	CHECK(self->got == -ENOTSUP || is_uring(cx->loop));
+	memset(self->page, 's', 4096);
+	CHECK(apus_file_session_write(cx, &self->op, &self->session, self->page, 4097, 0) == -EINVAL);
+	CHECK(apus_file_session_write(cx, &self->op, &self->session, self->buffer, 1, 0) == -EINVAL);
+	APUS_AWAIT(self->got, apus_file_session_write(cx, &self->op, &self->session, self->page,
+		4096, 0));
+	CHECK(self->got == 4096);
+	APUS_AWAIT(self->got, apus_file_session_write(cx, &self->op, &self->session, self->page,
+		100, 4096));
+	CHECK(self->got == 100);
+	memset(self->page, 0, 4096);
+	APUS_AWAIT(self->got, apus_file_session_read(cx, &self->op, &self->session, self->page, 4096));
+	CHECK(self->got == 100 && ((char *)self->page)[99] == 's' && ((char *)self->page)[100] == 0);
+	/* Closed under the session: its operations reach nobody. */
+	APUS_AWAIT(self->got, apus_file_close(cx, &self->op, self->file));
+	CHECK(self->got == 0);
+	CHECK(apus_file_session_registration(cx->loop, &self->session) == -ESTALE);
+	CHECK(apus_file_session_read(cx, &self->op, &self->session, self->page, 0) == -ESTALE);
+	CHECK(apus_file_session_deinit(cx->loop, &self->session) == 0);
+	APUS_END(0);
+}
+
+START_TEST(a_session_reads_and_writes_until_its_file_is_closed)
+{
+	OVER_EACH_WAY(writes_by_session, (void)0, unlink("session"));
+}
+END_TEST
+
+/* A loop over io_uring, of a kernel that registers; or NULL. */
+static struct apus_loop *uring_loop(void)
+{
+	struct apus_config config;
+	struct apus_loop *loop;
+
+	config_way(&config, HELPERS);
+	config.backend = APUS_IO_URING;
+	return apus_open(&loop, &config) ? NULL : loop;
+}
+
+/*
+ * What is behind the number, and behind the address, is exchanged: the kernel goes on with the
+ * file and the memory that it was shown.
+ */
+APUS_TASK(writes_what_was_registered, struct user)
+{
+	int fd;
+
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "shown", O_RDWR | O_CREAT, 0600,
+		&self->file));
+	CHECK(self->got == 0);
+	CHECK(apus_file_session_init(cx->loop, &self->session, self->file, 4096, 1) == 0);
+	self->got = apus_file_session_registration(cx->loop, &self->session);
+	if (self->got == -ENOTSUP)
+		return 1;
+	CHECK(self->got == 0);
+	self->page = apus_file_session_claim(&self->session);
+	memcpy(self->page, "shown", 5);
+	CHECK(mmap(self->page, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+		-1, 0) == self->page);
+	memcpy(self->page, "other", 5);
+	fd = open("other", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	CHECK(fd >= 0 && dup2(fd, apus_file_number(cx->loop, self->file)) >= 0 && close(fd) == 0);
+	APUS_AWAIT(self->got, apus_file_session_write(cx, &self->op, &self->session, self->page, 5,
+		0));
+	CHECK(self->got == 5);
+	CHECK(apus_file_session_deinit(cx->loop, &self->session) == 0);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(over_io_uring_a_session_goes_by_what_was_registered)
+{
+	struct apus_loop *loop = uring_loop();
+	apus_poll got;
+
+	if (loop == NULL)
+		TEST_SKIP("no io_uring");
+	got = apus_run(loop, writes_what_was_registered, NULL);
+	loop_close(loop);
+	if (got == 1)
+		TEST_SKIP("a kernel that registers nothing");
+	ck_assert_int_eq(got, 0);
+	expect_file("shown", "shown");
+	expect_file("other", "");
+}
+END_TEST
+
+/* The end of a pipe: its reader sees whether anybody still has the other one. */
+static int pipe_session(struct apus_loop *loop, struct user *self, int *reader)
+{
+	int ends[2], err;
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
+		return -errno;
+	*reader = ends[0];
+	(void)fcntl(ends[1], F_SETFL, 0); /* what waits, waits in the kernel */
+	err = apus_file_adopt(loop, ends[1], APUS_OWNED, &self->file);
+	if (!err)
+		err = apus_file_session_init(loop, &self->session, self->file, 4096, 32);
+	self->page = apus_file_session_claim(&self->session);
+	return err ? err : apus_file_session_registration(loop, &self->session);
+}
+
+static bool pipe_has_ended(int reader)
+{
+	char byte;
+
+	return read(reader, &byte, 1) == 0;
+}
+
+APUS_TASK(drops_sessions, struct user)
+{
+	int reader;
+
+	APUS_BEGIN(cx, self);
+	/* More often than there are places. */
+	for (self->i = 0; self->i < 40; self->i++) {
+		self->got = pipe_session(cx->loop, self, &reader);
+		if (self->got == -ENOTSUP)
+			return 1;
+		CHECK(self->got == 0 && !pipe_has_ended(reader));
+		if (self->i % 2)
+			CHECK(apus_file_session_deinit(cx->loop, &self->session) == 0);
+		CHECK(apus_file_drop(cx->loop, self->file) == 0);
+		if (self->i % 2 == 0)
+			CHECK(apus_file_session_deinit(cx->loop, &self->session) == 0);
+		CHECK(pipe_has_ended(reader));
+		close(reader);
+	}
+	APUS_END(0);
+}
+
+/* A write that waits in the kernel while its file is dropped, and everybody else comes and goes. */
+APUS_TASK(drops_a_session_in_flight, struct user)
+{
+	struct user other;
+	char taken[4096];
+	int reader;
+
+	APUS_BEGIN(cx, self);
+	self->got = pipe_session(cx->loop, self, &reader);
+	if (self->got == -ENOTSUP)
+		return 1;
+	CHECK(self->got == 0);
+	self->count = (unsigned)reader;
+	CHECK(fcntl(reader, F_SETPIPE_SZ, 4096) == 4096);
+	memset(self->page, 'f', 4096);
+	APUS_AWAIT(self->got, apus_file_session_write(cx, &self->op, &self->session, self->page,
+		4096, 0));
+	CHECK(self->got == 4096);
+	memset(self->page, 'w', 4096);
+	CHECK(apus_file_session_write(cx, &self->op, &self->session, self->page, 4096, 1) ==
+		APUS_PENDING);
+	/* Before the kernel was told of it, and after. */
+	for (self->i = 0; self->i < 40; self->i++) {
+		if (self->i == 0)
+			CHECK(apus_file_drop(cx->loop, self->file) == 0);
+		CHECK(pipe_session(cx->loop, &other, &reader) == 0);
+		apus_file_drop(cx->loop, other.file);
+		CHECK(apus_file_session_deinit(cx->loop, &other.session) == 0);
+		CHECK(pipe_has_ended(reader));
+		close(reader);
+		APUS_AWAIT(self->got, apus_yield(cx));
+	}
+	CHECK(read((int)self->count, taken, sizeof taken) == 4096 && taken[4095] == 'f');
+	APUS_AWAIT(self->got, apus_file_session_write(cx, &self->op, &self->session, self->page,
+		4096, 1));
+	CHECK(self->got == 4096);
+	CHECK(read((int)self->count, taken, sizeof taken) == 4096 && taken[4095] == 'w');
+	CHECK(pipe_has_ended((int)self->count));
+	CHECK(apus_file_session_deinit(cx->loop, &self->session) == 0);
+	close((int)self->count);
+	APUS_END(0);
+}
+
+START_TEST(over_io_uring_a_session_keeps_no_file_open)
+{
+	struct apus_loop *loop = uring_loop();
+	unsigned before = descriptors();
+	apus_poll got;
+
+	if (loop == NULL)
+		TEST_SKIP("no io_uring");
+	got = apus_run(loop, drops_sessions, NULL);
+	if (got == 0)
+		got = apus_run(loop, drops_a_session_in_flight, NULL);
+	ck_assert_uint_eq(descriptors(), before);
+	loop_close(loop);
+	if (got == 1)
+		TEST_SKIP("a kernel that registers nothing");
+	ck_assert_int_eq(got, 0);
+}
+END_TEST
+
+/* The 17th works as the others do. */
+APUS_TASK(opens_many_sessions, struct user)
+{
+	static struct apus_file_session sessions[17];
+
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "many", O_RDWR | O_CREAT, 0600,
+		&self->file));
+	CHECK(self->got == 0);
+	for (self->i = 0; self->i < 17; self->i++)
+		CHECK(apus_file_session_init(cx->loop, &sessions[self->i], self->file, 4096, 1) == 0);
+	self->got = apus_file_session_registration(cx->loop, &sessions[0]);
+	if (self->got == -ENOTSUP)
+		return 1;
+	CHECK(self->got == 0);
+	CHECK(apus_file_session_registration(cx->loop, &sessions[15]) == 0);
+	CHECK(apus_file_session_registration(cx->loop, &sessions[16]) == -ENOBUFS);
+	for (self->i = 0; self->i < 17; self->i++) {
+		self->page = apus_file_session_claim(&sessions[self->i]);
+		*(char *)self->page = (char)('a' + self->i);
+		APUS_AWAIT(self->got, apus_file_session_write(cx, &self->op, &sessions[self->i],
+			self->page, 1, self->i));
+		CHECK(self->got == 1);
+	}
+	for (self->i = 0; self->i < 17; self->i++)
+		CHECK(apus_file_session_deinit(cx->loop, &sessions[self->i]) == 0);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(over_io_uring_the_seventeenth_session_is_not_registered_and_works)
+{
+	struct apus_loop *loop = uring_loop();
+	apus_poll got;
+
+	if (loop == NULL)
+		TEST_SKIP("no io_uring");
+	got = apus_run(loop, opens_many_sessions, NULL);
+	loop_close(loop);
+	if (got == 1)
+		TEST_SKIP("a kernel that registers nothing");
+	ck_assert_int_eq(got, 0);
+	expect_file("many", "abcdefghijklmnopq");
+}
+END_TEST
+
+/* Root may lock as much as it likes, unless it gives that up. */
+static bool memlock_none(void)
+{
+	const struct rlimit none = { 0, 0 };
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &head, sets))
+		return false;
+	sets[0].effective &= ~(UINT32_C(1) << CAP_IPC_LOCK);
+	return syscall(SYS_capset, &head, sets) == 0 && setrlimit(RLIMIT_MEMLOCK, &none) == 0;
+}
+
+APUS_TASK(has_nothing_to_lock, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "unlocked", O_RDWR | O_CREAT, 0600,
+		&self->file));
+	CHECK(self->got == 0);
+	CHECK(apus_file_session_init(cx->loop, &self->session, self->file, 4096, 4) == 0);
+	self->got = apus_file_session_registration(cx->loop, &self->session);
+	CHECK(self->got == -ENOMEM || self->got == -ENOTSUP);
+	self->page = apus_file_session_claim(&self->session);
+	memcpy(self->page, "here", 4);
+	APUS_AWAIT(self->got, apus_file_session_write(cx, &self->op, &self->session, self->page, 4,
+		0));
+	CHECK(self->got == 4);
+	APUS_AWAIT(self->got, apus_file_session_read(cx, &self->op, &self->session, self->page, 0));
+	CHECK(self->got == 4);
+	CHECK(apus_file_session_deinit(cx->loop, &self->session) == 0);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(over_io_uring_a_session_that_may_not_lock_memory_says_so_and_works)
+{
+	struct apus_loop *loop;
+
+	if (!memlock_none())
+		TEST_SKIP("the limit of locked memory cannot be set");
+	loop = uring_loop();
+	if (loop == NULL)
+		TEST_SKIP("no io_uring");
+	ck_assert_int_eq(apus_run(loop, has_nothing_to_lock, NULL), 0);
+	loop_close(loop);
+	expect_file("unlocked", "here");
+}
+END_TEST
+
 /* A request that is cancelled in the kernel: nobody reads from the pipe. */
 START_TEST(over_io_uring_a_write_is_given_up_and_its_buffer_is_back)
 {
@@ -1425,6 +1737,11 @@ int main(int argc, char **argv)
 		a_file_is_sent_to_a_socket_that_is_full_at_times,
 		sending_to_a_peer_that_left_is_epipe,
 		over_io_uring_no_helper_is_needed,
+		a_session_reads_and_writes_until_its_file_is_closed,
+		over_io_uring_a_session_goes_by_what_was_registered,
+		over_io_uring_a_session_keeps_no_file_open,
+		over_io_uring_the_seventeenth_session_is_not_registered_and_works,
+		over_io_uring_a_session_that_may_not_lock_memory_says_so_and_works,
 		over_io_uring_a_write_is_given_up_and_its_buffer_is_back,
 		an_open_that_was_given_up_leaves_no_descriptor,
 		a_loop_closes_although_a_helper_hangs,
