@@ -128,7 +128,8 @@ APUS_API int apus_file_adopt(struct apus_loop *loop, int fd, enum apus_owner own
 	struct apus_file *out);
 
 /*
- * Awaits close(2), on a helper; the handle is stale from the start, whatever is answered later.
+ * Awaits close(2), which is made although the wait may be lost; the handle is stale from the
+ * start, whatever is answered later.
  * -EBUSY: operations of it are in flight, and nothing has happened.
  */
 APUS_API apus_poll apus_file_close(struct apus_cx *cx, struct apus_op *op, struct apus_file file);

@@ -434,7 +434,7 @@ apus_poll apus_file_stat(struct apus_cx *cx, struct apus_op *op, struct apus_fil
 	/* Before the request is given back. */
 	if (request != NULL && request->owner == cx->task && request->answered &&
 	    request->call.verb == call.verb && request->call.data == out && request->result == 0)
-		*out = ((struct apusi_work *)apusi_offload_data(op->request))->stat;
+		apusi_file_stat_take(op->request, out);
 	return plain(cx, op, &call, 0);
 }
 
@@ -493,6 +493,7 @@ static apus_poll close_begin(struct apus_cx *cx, struct apus_op *op, const struc
 {
 	struct apusi_file *file = apusi_file_find(cx->files, call->object);
 	struct apusi_work *work;
+	bool answered;
 	int err;
 
 	if (file == NULL || file->flags & APUSI_FILE_DIRECTORY)
@@ -501,6 +502,13 @@ static apus_poll close_begin(struct apus_cx *cx, struct apus_op *op, const struc
 		return -EBUSY;
 	if (!(file->flags & APUSI_FILE_OWNED))
 		return apus_file_drop(cx->loop, (struct apus_file){ call->object });
+	err = apusi_file_native_close(cx, op, file, call);
+	if (!err) {
+		apusi_file_retire(cx, file);
+		return apusi_op_look(cx, op, call, &answered);
+	}
+	if (err != -ENOTSUP)
+		return err;
 	err = apusi_work_claim(cx, op, call, file, NULL, &work);
 	if (err)
 		return err;

@@ -148,6 +148,10 @@ int apusi_system_allocate_mode(enum apus_allocate how);
 int apusi_system_allocate(int fd, enum apus_allocate how, uint64_t offset, uint64_t bytes);
 /* Of the path, or of fd where that is NULL. */
 int apusi_system_stat(int fd, const char *path, bool follow, struct apus_stat *out);
+/* What statx(2) is asked for, false: there is none; its flags; and what it answered. */
+bool apusi_system_stat_ask(uint32_t *mask);
+int apusi_system_stat_flags(const char *path, bool follow);
+void apusi_system_stat_read(const void *answer, struct apus_stat *out);
 /* As copy_file_range(2); -EOPNOTSUPP: by hand. */
 apus_poll apusi_system_copy(int from, uint64_t from_offset, int to, uint64_t to_offset, size_t bytes);
 /* As sendfile(2); -EOPNOTSUPP: by hand. */

@@ -16,6 +16,8 @@ enum {
 	OP_WRITE_FIXED = 5,
 	OP_FALLOCATE = 17,
 	OP_OPENAT = 18,
+	OP_CLOSE = 19,
+	OP_STATX = 21,
 	OP_READ = 22,
 	OP_WRITE = 23,
 	OP_RENAMEAT = 35,
@@ -26,9 +28,16 @@ enum {
 
 enum { SYNC_DATA = 1 };
 
-static void native_returned(struct apus_cx *cx, void *file)
+static void native_returned(struct apus_cx *cx, void *file, int64_t result)
 {
+	(void)result;
 	apusi_file_use_end(cx, (struct apusi_file *)file, false);
+}
+
+/* The number is free whatever close answers, unless it was given up before it began. */
+static void close_returned(struct apus_cx *cx, void *file, int64_t result)
+{
+	apusi_file_use_end(cx, (struct apusi_file *)file, result != -ECANCELED);
 }
 
 /* The file, if there is one, is in use until the answer. */
@@ -39,7 +48,8 @@ static int begin(struct apus_cx *cx, struct apus_op *op, const struct apusi_call
 
 	if (file != NULL) {
 		native->fd = file->fd;
-		native->returned = native_returned;
+		if (native->returned == NULL)
+			native->returned = native_returned;
 		native->arg = file;
 	}
 	err = apusi_native_begin(cx, op, call, native);
@@ -94,10 +104,45 @@ int apusi_file_native_plain(struct apus_cx *cx, struct apus_op *op, struct apusi
 		native.data = (const void *)(uintptr_t)call->bytes;
 		native.bytes = (uint32_t)apusi_system_allocate_mode((enum apus_allocate)flags);
 		native.offset = call->offset;
+	} else if (call->verb == &apusi_verb_stat) {
+		return apusi_file_native_stat(cx, op, file, call, NULL);
 	} else {
 		return -ENOTSUP;
 	}
 	return begin(cx, op, call, file, &native);
+}
+
+/* The last to have an open file may be the one to free its blocks: not on the loop's thread. */
+int apusi_file_native_close(struct apus_cx *cx, struct apus_op *op, struct apusi_file *file,
+	const struct apusi_call *call)
+{
+	struct apusi_native native = { .opcode = OP_CLOSE, .apart = true,
+		.returned = close_returned };
+
+	return begin(cx, op, call, file, &native);
+}
+
+/* Of the path, or of the file where that is NULL. */
+int apusi_file_native_stat(struct apus_cx *cx, struct apus_op *op, struct apusi_file *file,
+	const struct apusi_call *call, const char *path)
+{
+	struct apusi_native native = { .opcode = OP_STATX, .fd = AT_FDCWD, .lent = path,
+		.answers = true };
+
+	if (!apusi_system_stat_ask(&native.bytes))
+		return -ENOTSUP;
+	native.data = path != NULL ? path : "";
+	native.flags = (uint32_t)apusi_system_stat_flags(path,
+		call->verb != &apusi_verb_link_stat);
+	return begin(cx, op, call, file, &native);
+}
+
+void apusi_file_stat_take(struct apusi_op *request, struct apus_stat *out)
+{
+	if (apusi_offload_has(request))
+		*out = ((const struct apusi_work *)apusi_offload_data(request))->stat;
+	else
+		apusi_system_stat_read(apusi_native_room(request), out);
 }
 
 int apusi_file_native_open(struct apus_cx *cx, struct apus_op *op, const struct apusi_call *call,
@@ -132,6 +177,8 @@ int apusi_file_native_path(struct apus_cx *cx, struct apus_op *op, const struct 
 		native.opcode = OP_RENAMEAT;
 		native.bytes = (uint32_t)AT_FDCWD;
 		native.offset = (uintptr_t)other;
+	} else if (call->verb == &apusi_verb_path_stat || call->verb == &apusi_verb_link_stat) {
+		return apusi_file_native_stat(cx, op, NULL, call, (const char *)call->data);
 	} else {
 		return -ENOTSUP;
 	}

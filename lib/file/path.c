@@ -154,7 +154,7 @@ static apus_poll path_stat(struct apus_cx *cx, struct apus_op *op,
 	apus_poll answer = path_await(cx, op, &call, NULL, &answered);
 
 	if (answered && answer == 0)
-		*out = ((const struct apusi_work *)apusi_offload_data(op->request))->stat;
+		apusi_file_stat_take(op->request, out);
 	return apusi_work_end(cx, op, answer, answered);
 }
 

@@ -9,6 +9,9 @@
 #include <unistd.h>
 
 #include "file/inner.h"
+#include "io/native.h"
+
+_Static_assert(sizeof(struct statx) <= APUSI_NATIVE_ROOM, "the kernel answers into it");
 
 /* Since Linux 6.1; headers may be older than the kernel. */
 #ifndef STATX_DIOALIGN
@@ -66,27 +69,46 @@ static uint32_t direct_align_of(const struct statx *found)
 	return align[0] > align[1] ? align[0] : align[1];
 }
 
+int apusi_system_stat_flags(const char *path, bool follow)
+{
+	return path == NULL ? AT_EMPTY_PATH : follow ? 0 : AT_SYMLINK_NOFOLLOW;
+}
+
+bool apusi_system_stat_ask(uint32_t *mask)
+{
+	*mask = STATX_BASIC_STATS | STATX_BTIME | STATX_DIOALIGN;
+	return true;
+}
+
+void apusi_system_stat_read(const void *answer, struct apus_stat *out)
+{
+	const struct statx *found = (const struct statx *)answer;
+
+	out->bytes = found->stx_size;
+	out->stored_bytes = found->stx_blocks * 512;
+	out->inode = found->stx_ino;
+	out->device = makedev(found->stx_dev_major, found->stx_dev_minor);
+	out->link_count = found->stx_nlink;
+	out->mode = found->stx_mode;
+	out->owner = found->stx_uid;
+	out->group = found->stx_gid;
+	out->direct_align = direct_align_of(found);
+	out->read_ns = ns_of(&found->stx_atime);
+	out->written_ns = ns_of(&found->stx_mtime);
+	out->changed_ns = ns_of(&found->stx_ctime);
+	out->born_ns = found->stx_mask & STATX_BTIME ? ns_of(&found->stx_btime) : 0;
+}
+
 int apusi_system_stat(int fd, const char *path, bool follow, struct apus_stat *out)
 {
-	int flags = path == NULL ? AT_EMPTY_PATH : follow ? 0 : AT_SYMLINK_NOFOLLOW;
 	struct statx found;
+	uint32_t mask;
 
-	if (statx(path == NULL ? fd : AT_FDCWD, path == NULL ? "" : path, flags,
-			STATX_BASIC_STATS | STATX_BTIME | STATX_DIOALIGN, &found))
+	(void)apusi_system_stat_ask(&mask);
+	if (statx(path == NULL ? fd : AT_FDCWD, path == NULL ? "" : path,
+			apusi_system_stat_flags(path, follow), mask, &found))
 		return -errno;
-	out->bytes = found.stx_size;
-	out->stored_bytes = found.stx_blocks * 512;
-	out->inode = found.stx_ino;
-	out->device = makedev(found.stx_dev_major, found.stx_dev_minor);
-	out->link_count = found.stx_nlink;
-	out->mode = found.stx_mode;
-	out->owner = found.stx_uid;
-	out->group = found.stx_gid;
-	out->direct_align = direct_align_of(&found);
-	out->read_ns = ns_of(&found.stx_atime);
-	out->written_ns = ns_of(&found.stx_mtime);
-	out->changed_ns = ns_of(&found.stx_ctime);
-	out->born_ns = found.stx_mask & STATX_BTIME ? ns_of(&found.stx_btime) : 0;
+	apusi_system_stat_read(&found, out);
 	return 0;
 }
 

@@ -49,6 +49,25 @@ static int64_t ns_of(struct timespec time)
 	return time.tv_sec * APUS_SEC + time.tv_nsec;
 }
 
+int apusi_system_stat_flags(const char *path, bool follow)
+{
+	(void)path;
+	(void)follow;
+	return 0;
+}
+
+bool apusi_system_stat_ask(uint32_t *mask)
+{
+	*mask = 0;
+	return false;
+}
+
+void apusi_system_stat_read(const void *answer, struct apus_stat *out)
+{
+	(void)answer;
+	(void)out;
+}
+
 int apusi_system_stat(int fd, const char *path, bool follow, struct apus_stat *out)
 {
 	struct stat found;

@@ -20,10 +20,15 @@
 
 struct apusi_uring_fixed;
 
+enum { APUSI_NATIVE_ROOM = 256 };
+
 /* As io_uring numbers them. */
 enum apusi_native_opcode {
 	APUSI_NATIVE_SEND_ZC = 47
 };
+
+/* The kernel is through with it: `result` is its own word, -ECANCELED if it never began. */
+typedef void apusi_native_returned(struct apus_cx *cx, void *arg, int64_t result);
 
 struct apusi_native {
 	uint8_t opcode; /* enum apusi_native_opcode, or io_uring_op */
@@ -37,7 +42,9 @@ struct apusi_native {
 	uint64_t fixed;   /* names a file and the memory that data lies in, instead of fd; or 0 */
 	const void *lent; /* what the caller must keep, to be told of a stack; NULL: nothing */
 	bool owns;        /* the result is a descriptor: closed if nobody takes it */
-	void (*returned)(struct apus_cx *cx, void *arg); /* the kernel is through with it; or NULL */
+	bool apart;       /* not tried on the loop's thread, where it might block */
+	bool answers;     /* the kernel writes more than a number: offset is the request's room */
+	apusi_native_returned *returned; /* or NULL */
 	void *arg;
 };
 
@@ -46,9 +53,16 @@ struct apusi_native_op {
 	struct apusi_op op;
 	struct apusi_uring_fixed *fixed; /* the place that it names, or NULL */
 	int64_t result; /* until the kernel has let go of the buffer as well */
-	void (*returned)(struct apus_cx *cx, void *arg);
+	apusi_native_returned *returned;
 	void *arg;
+	_Alignas(8) unsigned char room[APUSI_NATIVE_ROOM]; /* what it answers besides */
 };
+
+/* What an operation that answers has answered, until it is released. */
+static inline const void *apusi_native_room(struct apusi_op *request)
+{
+	return ((struct apusi_native_op *)(void *)request)->room;
+}
 
 static inline bool apusi_native_has(const struct apus_io *io, uint8_t opcode)
 {

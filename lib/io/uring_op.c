@@ -72,6 +72,8 @@ static void prepare(struct io_uring_sqe *sqe, const struct apusi_native *native)
 	sqe->ioprio = native->ioprio;
 	sqe->rw_flags = (int)native->flags;
 	sqe->file_index = native->index;
+	if (native->apart)
+		sqe->flags |= IOSQE_ASYNC;
 }
 
 static void begin(struct apus_cx *cx, struct apus_op *op, struct apusi_native_op *request,
@@ -106,6 +108,8 @@ int apusi_uring_begin_native(struct apus_cx *cx, struct apus_op *op, const struc
 		return -EAGAIN;
 	}
 	prepare(sqe, native);
+	if (native->answers)
+		sqe->off = (uintptr_t)request->room;
 	request->fixed = apusi_uring_fixed_use(cx->io, native->fixed, sqe);
 	io_uring_sqe_set_data(sqe, request);
 	begin(cx, op, request, call, native);
@@ -124,12 +128,12 @@ void apusi_uring_answered(struct apus_io *io, const struct io_uring_cqe *cqe)
 		return; /* the buffer is still lent */
 	apusi_uring_of(io)->in_flight--;
 	io->watched_count--;
-	/* A worker of the kernel's that was told to give up says that it was interrupted. */
-	if (request->result == -EINTR && request->op.cancelled)
-		request->result = -ECANCELED;
 	if (request->fixed != NULL)
 		apusi_uring_fixed_back(io, request->fixed);
 	if (request->returned != NULL)
-		request->returned(io->cx, request->arg);
+		request->returned(io->cx, request->arg, request->result);
+	/* A worker of the kernel's that was told to give up says that it was interrupted. */
+	if (request->result == -EINTR && request->op.cancelled)
+		request->result = -ECANCELED;
 	apusi_op_answer(io->cx, &request->op, request->result);
 }

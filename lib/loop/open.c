@@ -237,9 +237,9 @@ static void close_parts(struct apus_loop *loop)
 	struct apusi_offload *offload = loop->cx.offload;
 
 	apusi_machine_give(loop);
-	apusi_files_close(&loop->cx);
 	if (loop->cx.io != NULL)
 		apusi_io_close(loop->cx.io);
+	apusi_files_close(&loop->cx); /* after the kernel's last answers, which name them */
 	if (loop->cancel_open)
 		apusi_cancel_close(&loop->cancel);
 	if (loop->wheel_open)

@@ -1085,7 +1085,20 @@ APUS_TASK(needs_no_helper, struct user)
 	evict("kernel/new");
 	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, self->more, 9, 0));
 	CHECK(self->got == 9 && memcmp(self->more, "abcdefghi", 9) == 0);
-	apus_file_drop(cx->loop, self->file);
+	APUS_AWAIT(self->got, apus_file_stat(cx, &self->op, self->file, &self->stat));
+	CHECK(self->got == 0 && self->stat.bytes >= 9 && S_ISREG(self->stat.mode));
+	self->offset = self->stat.inode;
+	APUS_AWAIT(self->got, apus_path_stat(cx, &self->op, "kernel/new", &self->stat));
+	CHECK(self->got == 0 && self->stat.inode == self->offset);
+	CHECK(symlink("new", "kernel/link") == 0);
+	APUS_AWAIT(self->got, apus_path_stat(cx, &self->op, "kernel/link", &self->stat));
+	CHECK(self->got == 0 && self->stat.inode == self->offset);
+	APUS_AWAIT(self->got, apus_link_stat(cx, &self->op, "kernel/link", &self->stat));
+	CHECK(self->got == 0 && S_ISLNK(self->stat.mode) && unlink("kernel/link") == 0);
+	APUS_AWAIT(self->got, apus_path_stat(cx, &self->op, "kernel/none", &self->stat));
+	CHECK(self->got == -ENOENT);
+	APUS_AWAIT(self->got, apus_file_close(cx, &self->op, self->file));
+	CHECK(self->got == 0 && apus_file_number(cx->loop, self->file) == -ESTALE);
 	APUS_AWAIT(self->got, apus_path_rename(cx, &self->op, "kernel/new", "kernel/old"));
 	CHECK(self->got == 0);
 	APUS_AWAIT(self->got, apus_path_unlink(cx, &self->op, "kernel/old"));
@@ -1414,17 +1427,16 @@ START_TEST(over_io_uring_the_seventeenth_session_is_not_registered_and_works)
 }
 END_TEST
 
-/* Root may lock as much as it likes, unless it gives that up. */
-static bool memlock_none(void)
+/* Root may lock as much as it likes, unless it gives that up before it has a ring. */
+static bool memlock_is_limited(void)
 {
-	const struct rlimit none = { 0, 0 };
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
 
 	if (syscall(SYS_capget, &head, sets))
 		return false;
 	sets[0].effective &= ~(UINT32_C(1) << CAP_IPC_LOCK);
-	return syscall(SYS_capset, &head, sets) == 0 && setrlimit(RLIMIT_MEMLOCK, &none) == 0;
+	return syscall(SYS_capset, &head, sets) == 0;
 }
 
 APUS_TASK(has_nothing_to_lock, struct user)
@@ -1450,16 +1462,134 @@ APUS_TASK(has_nothing_to_lock, struct user)
 
 START_TEST(over_io_uring_a_session_that_may_not_lock_memory_says_so_and_works)
 {
+	const struct rlimit none = { 0, 0 };
 	struct apus_loop *loop;
 
-	if (!memlock_none())
-		TEST_SKIP("the limit of locked memory cannot be set");
+	if (!memlock_is_limited())
+		TEST_SKIP("the limit of locked memory cannot be had");
 	loop = uring_loop();
 	if (loop == NULL)
 		TEST_SKIP("no io_uring");
+	ck_assert_int_eq(setrlimit(RLIMIT_MEMLOCK, &none), 0);
 	ck_assert_int_eq(apus_run(loop, has_nothing_to_lock, NULL), 0);
 	loop_close(loop);
 	expect_file("unlocked", "here");
+}
+END_TEST
+
+/* ---- closes that nobody waits for ---------------------------------------------------------------- */
+
+static int pipe_adopt(struct apus_loop *loop, struct apus_file *file, unsigned *reader)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
+		return -errno;
+	*reader = (unsigned)ends[0];
+	return apus_file_adopt(loop, ends[1], APUS_OWNED, file);
+}
+
+APUS_TASK(closes_and_ends, struct user)
+{
+	APUS_BEGIN(cx, self);
+	CHECK(apus_file_close(cx, &self->op, self->file) == APUS_PENDING);
+	APUS_END(0);
+}
+
+/* Lost by a task that ends, and given up: either way the descriptor goes, once. */
+APUS_TASK(loses_closes, struct user)
+{
+	struct user other;
+
+	APUS_BEGIN(cx, self);
+	for (self->i = 0; self->i < 20; self->i++) {
+		CHECK(pipe_adopt(cx->loop, &self->file, &self->count) == 0);
+		if (self->i % 2) {
+			CHECK(apus_file_close(cx, &self->op, self->file) == APUS_PENDING);
+			if (self->i % 4 == 1)
+				APUS_AWAIT(self->got, apus_yield(cx));
+			APUS_AWAIT(self->got, apus_op_cancel(cx, &self->op));
+			CHECK(self->got == 0 || self->got == -ECANCELED);
+		} else {
+			memset(&other, 0, sizeof other);
+			other.file = self->file;
+			CHECK(apus_spawn_slab(cx->loop, closes_and_ends, &other, NULL) == 0);
+		}
+		while (!pipe_has_ended((int)self->count))
+			APUS_AWAIT(self->got, apus_sleep(cx, APUS_MSEC));
+		CHECK(apus_file_number(cx->loop, self->file) == -ESTALE);
+		close((int)self->count);
+	}
+	while (counters(cx->loop).ops_in_flight != 0 || files_open(cx->loop) != 0)
+		APUS_AWAIT(self->got, apus_sleep(cx, APUS_MSEC));
+	APUS_END(0);
+}
+
+START_TEST(a_close_that_loses_its_wait_still_closes)
+{
+	OVER_EACH_WAY(loses_closes, (void)0, (void)0);
+}
+END_TEST
+
+/* The number is somebody else's before the loop has heard of the close. */
+APUS_TASK(closes_and_reuses, struct user)
+{
+	int number;
+
+	APUS_BEGIN(cx, self);
+	for (self->i = 0; self->i < 20; self->i++) {
+		CHECK(pipe_adopt(cx->loop, &self->file, &self->count) == 0);
+		number = apus_file_number(cx->loop, self->file);
+		self->offset = (uint64_t)number;
+		CHECK(apus_file_close(cx, &self->op, self->file) == APUS_PENDING);
+		APUS_AWAIT(self->got, apus_yield(cx));
+		while (!pipe_has_ended((int)self->count))
+			;
+		number = (int)self->offset;
+		CHECK(dup2((int)self->count, number) == number);
+		APUS_AWAIT(self->got, apus_file_close(cx, &self->op, self->file));
+		CHECK(self->got == 0);
+		CHECK(close((int)self->offset) == 0 && close((int)self->count) == 0);
+	}
+	APUS_END(0);
+}
+
+START_TEST(a_number_is_closed_once)
+{
+	OVER_EACH_WAY(closes_and_reuses, (void)0, (void)0);
+}
+END_TEST
+
+/* What syncs and what closes is in flight when the loop goes. */
+APUS_TASK(leaves_closes, struct user)
+{
+	unsigned i;
+
+	APUS_BEGIN(cx, self);
+	for (i = 0; i < 4; i++) {
+		CHECK(pipe_adopt(cx->loop, &self->file, &self->count) == 0);
+		CHECK(apus_file_close(cx, &self->ops[i], self->file) == APUS_PENDING);
+		close((int)self->count);
+		CHECK(pipe_adopt(cx->loop, &self->file, &self->count) == 0);
+		CHECK(apus_file_sync(cx, &self->ops[4 + i], self->file) == APUS_PENDING);
+		close((int)self->count);
+	}
+	APUS_END(0);
+}
+
+START_TEST(a_loop_that_closes_leaves_no_close_undone)
+{
+	unsigned before = descriptors();
+	int way, i;
+
+	for (i = 0; i < 20; i++)
+		for (way = 0; way < WAYS; way++) {
+			struct apus_loop *loop = way_loop(way);
+
+			ck_assert_int_eq(apus_run(loop, leaves_closes, NULL), 0);
+			loop_close(loop);
+			ck_assert_uint_eq(descriptors(), before);
+		}
 }
 END_TEST
 
@@ -1742,6 +1872,9 @@ int main(int argc, char **argv)
 		over_io_uring_a_session_keeps_no_file_open,
 		over_io_uring_the_seventeenth_session_is_not_registered_and_works,
 		over_io_uring_a_session_that_may_not_lock_memory_says_so_and_works,
+		a_close_that_loses_its_wait_still_closes,
+		a_number_is_closed_once,
+		a_loop_that_closes_leaves_no_close_undone,
 		over_io_uring_a_write_is_given_up_and_its_buffer_is_back,
 		an_open_that_was_given_up_leaves_no_descriptor,
 		a_loop_closes_although_a_helper_hangs,
