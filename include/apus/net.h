@@ -248,7 +248,7 @@ struct apus_packet {
 	uint32_t bytes;        /* at data */
 	uint32_t full_bytes;   /* received: its length on the wire, more than bytes if cut off */
 	uint32_t drops;        /* received: lost by this socket so far, where it was asked for */
-	bool is_truncated;     /* received: the buffer was too small */
+	bool is_truncated;     /* received: the buffer was too small, or see apus_backends(7) */
 	int64_t stamp_ns;      /* received: the wall clock, where it was asked for; else 0 */
 	struct apus_address address; /* from, or to; bytes 0: the connected peer */
 };

@@ -54,7 +54,8 @@ enum apusi_slot_flags {
 	APUSI_WATCHED_OUT = 1 << 7, /* for writing */
 	APUSI_LISTENS = 1 << 8,     /* a listener */
 	APUSI_FED = 1 << 9,         /* what comes is read from the backend, not from the socket */
-	APUSI_PARKS = 1 << 10       /* lent to park on: nobody awaits it, no turn asks for it */
+	APUSI_PARKS = 1 << 10,      /* lent to park on: nobody awaits it, no turn asks for it */
+	APUSI_BRIEF = 1 << 11       /* datagrams, asked for at no more than datagram_bytes */
 };
 
 struct apusi_slot {
@@ -78,6 +79,7 @@ struct apus_op;
 struct iovec;
 struct apusi_call;
 struct apusi_native;
+struct msghdr;
 
 struct apusi_backend {
 	const char *name; /* with open NULL: known, and not built in */
@@ -103,6 +105,12 @@ struct apusi_backend {
 	int64_t (*read)(struct apus_io *io, struct apusi_slot *slot, void *data, size_t bytes);
 	int64_t (*read_segment)(struct apus_io *io, struct apusi_slot *slot,
 		struct apus_segment *out);
+	/*
+	 * The same of datagrams, into a message of one part, as recvmsg(2) with MSG_TRUNC: the
+	 * datagram's length, and in the part's how much of it came there.
+	 */
+	int64_t (*read_datagram)(struct apus_io *io, struct apusi_slot *slot,
+		struct msghdr *message);
 	bool (*has)(struct apusi_slot *slot); /* something is held */
 	int (*accept)(struct apus_io *io, struct apusi_slot *slot);
 	/* The slot ends: what it holds is thrown away. */
@@ -132,6 +140,7 @@ struct apus_io {
 	struct apusi_slot *hot;
 	uint32_t hot_count;
 	uint32_t watched_count; /* slots that are watched in a direction or both */
+	uint32_t datagram_bytes; /* the longest that the backend feeds; 0: it feeds none */
 	struct apus_cx *cx;
 	struct apus_slab slots;
 	struct apusi_segments segments;
@@ -354,6 +363,12 @@ static inline void apusi_slot_unknown(const struct apus_cx *cx, struct apusi_slo
 {
 	slot->ready |= APUSI_IN | APUSI_OUT;
 	slot->read_turn = slot->write_turn = (uint32_t)cx->turn - 1;
+}
+
+/* False: what the backend had is read, and it reads no more; the socket is to be asked. */
+static inline bool apusi_slot_is_fed(const struct apusi_slot *slot, int64_t got)
+{
+	return got != -EAGAIN || (slot->flags & APUSI_FED) != 0;
 }
 
 apus_poll apusi_slot_pend_slow(struct apus_cx *cx, struct apusi_slot *slot,

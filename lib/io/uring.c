@@ -14,6 +14,7 @@ const struct apusi_backend apusi_backend_uring = {
 	.check = apusi_uring_check,
 	.read = apusi_uring_read,
 	.read_segment = apusi_uring_read_segment,
+	.read_datagram = apusi_uring_read_datagram,
 	.has = apusi_uring_has,
 	.accept = apusi_uring_accept,
 	.drop = apusi_uring_drop,

@@ -13,8 +13,9 @@
  * gone, and what a cancelled request still brought is seen while the slot lives.
  *
  * The files, by theme: uring.c the verbs, uring_open.c opening, uring_ring.c submitting and
- * reaping, uring_poll.c readiness, uring_receive.c streams, uring_accept.c listeners,
- * uring_op.c operations that lend, uring_fixed.c what is registered, uring_cancel.c settling.
+ * reaping, uring_poll.c readiness, uring_receive.c what is received into segments,
+ * uring_datagram.c how a datagram lies there, uring_accept.c listeners, uring_op.c operations
+ * that lend, uring_fixed.c what is registered, uring_cancel.c settling.
  */
 #ifndef APUSI_IO_URING_H
 #define APUSI_IO_URING_H
@@ -89,6 +90,7 @@ struct apusi_uring {
 	struct io_uring ring;
 	struct io_uring_buf_ring *lent; /* segments that the kernel has; NULL: it takes none */
 	uint32_t lent_mask, lent_count, lent_max; /* max 0: without a ring of them */
+	struct msghdr datagram; /* how much room for what in a segment */
 	uint32_t held_max;  /* segments that one slot holds, about */
 	uint32_t in_flight; /* requests that the kernel has yet to end */
 	bool wakes;         /* one of them is for the wake descriptor */
@@ -171,6 +173,17 @@ int64_t apusi_uring_read(struct apus_io *io, struct apusi_slot *slot, void *data
 bool apusi_uring_has(struct apusi_slot *slot);
 int64_t apusi_uring_read_segment(struct apus_io *io, struct apusi_slot *slot,
 	struct apus_segment *out);
+uint32_t apusi_uring_held_first(const struct apus_io *io, const struct apusi_uring_slot *own);
+void apusi_uring_held_free(struct apus_io *io, struct apusi_uring_slot *own);
+/* Nothing is held: the error, once; -EAGAIN, and fed no more when the request has ended. */
+int64_t apusi_uring_nothing_held(struct apusi_slot *slot, struct apusi_uring_slot *own);
+
+/* ---- uring_datagram.c ------------------------------------------------------------- */
+
+void apusi_uring_datagram_open(struct apus_io *io);
+void apusi_uring_datagram_prep(struct apus_io *io, struct io_uring_sqe *sqe, int fd);
+int64_t apusi_uring_read_datagram(struct apus_io *io, struct apusi_slot *slot,
+	struct msghdr *message);
 
 /* ---- uring_accept.c --------------------------------------------------------------- */
 

@@ -74,7 +74,7 @@ static int arm_poll(struct apus_io *io, int fd, uint64_t data, uint32_t events, 
 /* What may be received by the backend and is not now is polled once: then it is decided anew. */
 static int arm_polled(struct apus_io *io, struct apusi_slot *slot)
 {
-	bool many = (slot->flags & (APUSI_SHORT | APUSI_LISTENS)) == 0;
+	bool many = (slot->flags & (APUSI_SHORT | APUSI_BRIEF | APUSI_LISTENS)) == 0;
 
 	return arm_poll(io, slot->fd, apusi_uring_data(slot, APUSI_URING_READ),
 		POLLIN | POLLRDHUP | POLLPRI, many);

@@ -5,9 +5,9 @@
 #include "io/uring.h"
 
 /*
- * A stream of ours is received by one request that goes on until it is cancelled.  The kernel
- * takes a segment for what comes, and tells which; the slot holds it until it is read, so a
- * receive that loses its wait has lost nothing.
+ * A socket of ours, plain TCP or UDP, is received from by one request that goes on until it is
+ * cancelled.  The kernel takes a segment for what comes, and tells which; the slot holds it until
+ * it is read, so a receive that loses its wait has lost nothing.
  *
  * Order: while the request is armed, what the slot holds is all there is, and nobody reads
  * from the socket.  When it has ended (at the end of the stream, with an error, for want of
@@ -95,6 +95,7 @@ void apusi_uring_receive_open(struct apus_io *io)
 	if (uring->held_max < HELD_MIN)
 		uring->held_max = HELD_MIN;
 	uring->lent_max = io->segments.count / LENT_SHARE + 1;
+	apusi_uring_datagram_open(io);
 	io_uring_buf_ring_init(uring->lent);
 	fill_up(io);
 }
@@ -125,27 +126,31 @@ static void held_append(struct apus_io *io, struct apusi_uring_slot *own, uint32
 	own->count++;
 }
 
-static inline uint32_t held_first(const struct apus_io *io, const struct apusi_uring_slot *own)
+uint32_t apusi_uring_held_first(const struct apus_io *io, const struct apusi_uring_slot *own)
 {
 	return io->segments.all[own->last].next;
 }
 
 static void held_remove_first(struct apus_io *io, struct apusi_uring_slot *own)
 {
-	uint32_t first = held_first(io, own);
+	uint32_t first = apusi_uring_held_first(io, own);
 
 	io->segments.all[own->last].next = io->segments.all[first].next;
 	own->count--;
 }
 
+void apusi_uring_held_free(struct apus_io *io, struct apusi_uring_slot *own)
+{
+	uint32_t first = apusi_uring_held_first(io, own);
+
+	held_remove_first(io, own);
+	apusi_segment_free(io, first);
+}
+
 void apusi_uring_receive_drop(struct apus_io *io, struct apusi_uring_slot *own)
 {
-	while (own->count != 0) {
-		uint32_t first = held_first(io, own);
-
-		held_remove_first(io, own);
-		apusi_segment_free(io, first);
-	}
+	while (own->count != 0)
+		apusi_uring_held_free(io, own);
 }
 
 /* ---- arming ---------------------------------------------------------------------------- */
@@ -153,9 +158,9 @@ void apusi_uring_receive_drop(struct apus_io *io, struct apusi_uring_slot *own)
 bool apusi_uring_can_receive(const struct apus_io *io, struct apusi_slot *slot)
 {
 	const struct apusi_uring *uring = apusi_uring_of(io);
-	const uint32_t ours = APUSI_OWNED | APUSI_SHORT;
 
-	return uring->lent_count != 0 && (slot->flags & ours) == ours &&
+	return uring->lent_count != 0 && (slot->flags & APUSI_OWNED) != 0 &&
+	       (slot->flags & (APUSI_SHORT | APUSI_BRIEF)) != 0 &&
 	       (slot->flags & APUSI_CONNECTING) == 0 &&
 	       (apusi_uring_slot_of(slot)->how & APUSI_URING_DIRECT) == 0;
 }
@@ -166,7 +171,10 @@ int apusi_uring_arm_receive(struct apus_io *io, struct apusi_slot *slot)
 
 	if (apus_unlikely(sqe == NULL))
 		return -EAGAIN;
-	io_uring_prep_recv_multishot(sqe, slot->fd, NULL, 0, 0);
+	if (slot->flags & APUSI_BRIEF)
+		apusi_uring_datagram_prep(io, sqe, slot->fd);
+	else
+		io_uring_prep_recv_multishot(sqe, slot->fd, NULL, 0, 0);
 	sqe->ioprio |= IORING_RECVSEND_POLL_FIRST; /* it was just refused */
 	sqe->flags |= IOSQE_BUFFER_SELECT;
 	sqe->buf_group = GROUP;
@@ -225,8 +233,7 @@ void apusi_uring_received(struct apus_io *io, const struct io_uring_cqe *cqe)
 
 /* ---- reading ----------------------------------------------------------------------------- */
 
-/* Nothing is held: the error, once; -EAGAIN, and fed no more when the request has ended. */
-static int64_t nothing_held(struct apusi_slot *slot, struct apusi_uring_slot *own)
+int64_t apusi_uring_nothing_held(struct apusi_slot *slot, struct apusi_uring_slot *own)
 {
 	int64_t error = own->error;
 
@@ -234,7 +241,7 @@ static int64_t nothing_held(struct apusi_slot *slot, struct apusi_uring_slot *ow
 		own->error = 0;
 		return error;
 	}
-	if ((own->armed & APUSI_URING_READS) == 0) {
+	if ((own->how & APUSI_URING_FEEDS) == 0) {
 		slot->flags &= ~(uint32_t)APUSI_FED;
 		slot->ready |= APUSI_IN;
 	}
@@ -243,7 +250,7 @@ static int64_t nothing_held(struct apusi_slot *slot, struct apusi_uring_slot *ow
 
 static size_t take_some(struct apus_io *io, struct apusi_uring_slot *own, void *data, size_t bytes)
 {
-	uint32_t first = held_first(io, own);
+	uint32_t first = apusi_uring_held_first(io, own);
 	struct apusi_segment *segment = &io->segments.all[first];
 	size_t left = segment->bytes - segment->offset;
 
@@ -251,10 +258,8 @@ static size_t take_some(struct apus_io *io, struct apusi_uring_slot *own, void *
 		bytes = left;
 	memcpy(data, apusi_segment_at(&io->segments, first) + segment->offset, bytes);
 	segment->offset += (uint32_t)bytes;
-	if (bytes == left) {
-		held_remove_first(io, own);
-		apusi_segment_free(io, first);
-	}
+	if (bytes == left)
+		apusi_uring_held_free(io, own);
 	return bytes;
 }
 
@@ -264,7 +269,7 @@ int64_t apusi_uring_read(struct apus_io *io, struct apusi_slot *slot, void *data
 	size_t done = 0;
 
 	if (own->count == 0)
-		return nothing_held(slot, own);
+		return apusi_uring_nothing_held(slot, own);
 	while (done < bytes && own->count != 0)
 		done += take_some(io, own, (char *)data + done, bytes - done);
 	return (int64_t)done;
@@ -282,8 +287,8 @@ int64_t apusi_uring_read_segment(struct apus_io *io, struct apusi_slot *slot,
 	uint32_t first;
 
 	if (own->count == 0)
-		return nothing_held(slot, own);
-	first = held_first(io, own);
+		return apusi_uring_nothing_held(slot, own);
+	first = apusi_uring_held_first(io, own);
 	held_remove_first(io, own);
 	return apusi_segment_hand_out(&io->segments, first, out);
 }

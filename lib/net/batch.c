@@ -87,18 +87,47 @@ static int64_t recv_call(const struct apusi_slot *slot, struct apus_batch *batch
 	return got >= 0 ? got : -errno;
 }
 
+static void packets_reset(struct apus_batch *batch)
+{
+	uint32_t i;
+
+	for (i = 0; i < batch->used_count; i++)
+		packet_reset(batch, i);
+	batch->used_count = 0;
+}
+
+/* What the backend holds, as far as there is room; what stands behind it is told by the next. */
+static int64_t recv_fed(const struct apus_cx *cx, struct apusi_slot *slot, struct apus_batch *batch)
+{
+	const struct apusi_backend *backend = cx->io->backend;
+	struct msghdr *message;
+	uint32_t i;
+	int64_t got;
+
+	packets_reset(batch);
+	for (i = 0; i < batch->packet_count && (i == 0 || backend->has(slot)); i++) {
+		message = &batch->headers[i].msg_hdr;
+		got = backend->read_datagram(cx->io, slot, message);
+		if (got < 0)
+			return got; /* the first: nothing is held */
+		apusi_packet_fill(&batch->packets[i], message, (size_t)got, batch->parts[i].iov_len);
+	}
+	batch->used_count = i;
+	return i;
+}
+
 /*
  * Fewer than there was room for: the queue is empty, which saves the call that would say so.
  * An error that ended the batch is kept by the kernel, with its event.
  */
-static int64_t recv_now(const struct apus_cx *cx, struct apusi_slot *slot, struct apus_batch *batch)
+static int64_t recv_socket(const struct apus_cx *cx, struct apusi_slot *slot,
+	struct apus_batch *batch)
 {
 	int64_t i, got;
 
 	if (!apusi_slot_try_read(cx, slot))
 		return -EAGAIN;
-	for (i = 0; i < batch->used_count; i++)
-		packet_reset(batch, (uint32_t)i);
+	packets_reset(batch);
 	got = recv_call(slot, batch);
 	batch->used_count = got > 0 ? (uint32_t)got : 0;
 	for (i = 0; i < got; i++)
@@ -109,6 +138,19 @@ static int64_t recv_now(const struct apus_cx *cx, struct apusi_slot *slot, struc
 	else if (got > 0 && got < batch->packet_count)
 		apusi_slot_emptied(cx, slot);
 	return got;
+}
+
+static int64_t recv_now(const struct apus_cx *cx, struct apusi_slot *slot, struct apus_batch *batch)
+{
+	int64_t got;
+
+	apusi_datagram_expect(cx, slot, batch->packet_bytes);
+	if (slot->flags & APUSI_FED) {
+		got = recv_fed(cx, slot, batch);
+		if (apusi_slot_is_fed(slot, got))
+			return got;
+	}
+	return recv_socket(cx, slot, batch);
 }
 
 apus_poll apus_udp_recv_batch(struct apus_cx *cx, struct apus_udp udp, struct apus_batch *batch)

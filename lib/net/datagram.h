@@ -6,21 +6,25 @@
 #ifndef APUSI_NET_DATAGRAM_H
 #define APUSI_NET_DATAGRAM_H
 
-#include <time.h>
-
 #include "apus/net.h"
 #include "io/backend.h"
+#include "io/control.h"
 #include "net/os.h"
-
-/* Room for a time stamp and a drop counter, aligned as control messages want it. */
-struct apusi_control {
-	_Alignas(struct cmsghdr) unsigned char
-		bytes[CMSG_SPACE(sizeof(struct timespec)) + CMSG_SPACE(sizeof(uint32_t))];
-};
 
 /* What the kernel told of a packet whose bytes are in place. */
 void apusi_packet_fill(struct apus_packet *packet, struct msghdr *message, size_t full_bytes,
 	size_t capacity_bytes);
+
+/* The cold half of apusi_datagram_expect; also for who waits for what the backend does not tell. */
+APUS_COLD void apusi_datagram_direct(struct apus_io *io, struct apusi_slot *slot);
+
+/* The next is asked for at so many bytes: the backend receives none that it would cut off. */
+static inline void apusi_datagram_expect(const struct apus_cx *cx, struct apusi_slot *slot,
+	size_t bytes)
+{
+	if (apus_unlikely((slot->flags & APUSI_BRIEF) != 0 && bytes > cx->io->datagram_bytes))
+		apusi_datagram_direct(cx->io, slot);
+}
 
 /*
  * The queue of a Unix receiver is full, not ours, and it is not our peer: no event of our

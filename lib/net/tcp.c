@@ -80,7 +80,7 @@ static int accept_call(struct apus_io *io, struct apusi_slot *slot, struct apus_
 
 	if (slot->flags & APUSI_FED) {
 		fd = accept_fed(io, slot, peer);
-		if (fd != -EAGAIN || (slot->flags & APUSI_FED) != 0)
+		if (apusi_slot_is_fed(slot, fd))
 			return fd;
 	}
 	do {
@@ -240,12 +240,6 @@ static inline int64_t read_done(const struct apus_cx *cx, struct apusi_slot *slo
 	return got;
 }
 
-/* False: what the backend had is read, and it reads no more; the socket is to be asked. */
-static bool is_fed(const struct apusi_slot *slot, int64_t got)
-{
-	return got != -EAGAIN || (slot->flags & APUSI_FED) != 0;
-}
-
 static inline int64_t read_now(const struct apus_cx *cx, struct apusi_slot *slot, void *data,
 	size_t bytes)
 {
@@ -255,7 +249,7 @@ static inline int64_t read_now(const struct apus_cx *cx, struct apusi_slot *slot
 		return -EINVAL;
 	if (slot->flags & APUSI_FED) {
 		got = cx->io->backend->read(cx->io, slot, data, bytes);
-		if (apus_likely(is_fed(slot, got)))
+		if (apus_likely(apusi_slot_is_fed(slot, got)))
 			return got;
 	}
 	if (!apusi_slot_try_read(cx, slot))
@@ -309,7 +303,7 @@ static int64_t readv_now(const struct apus_cx *cx, struct apusi_slot *slot,
 		return -EINVAL;
 	if (slot->flags & APUSI_FED) {
 		got = readv_fed(cx, slot, parts, count);
-		if (is_fed(slot, got))
+		if (apusi_slot_is_fed(slot, got))
 			return got;
 	}
 	if (!apusi_slot_try_read(cx, slot))
@@ -380,7 +374,7 @@ static int64_t segment_now(const struct apus_cx *cx, struct apusi_slot *slot,
 
 	if (slot->flags & APUSI_FED) {
 		got = cx->io->backend->read_segment(cx->io, slot, out);
-		if (is_fed(slot, got))
+		if (apusi_slot_is_fed(slot, got))
 			return got;
 	}
 	return segment_from_socket(cx, slot, out);

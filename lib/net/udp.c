@@ -8,6 +8,25 @@
 
 /* ---- opening ------------------------------------------------------------------- */
 
+/*
+ * The backend may receive what is ours alone.  Not so a Unix socket: descriptors may come with
+ * a datagram.
+ */
+static void let_feed(const struct apus_io *io, struct apusi_slot *slot)
+{
+	if (io->datagram_bytes != 0 && (slot->flags & (APUSI_OWNED | APUSI_UNIX)) == APUSI_OWNED)
+		slot->flags |= APUSI_BRIEF;
+}
+
+void apusi_datagram_direct(struct apus_io *io, struct apusi_slot *slot)
+{
+	if ((slot->flags & APUSI_BRIEF) == 0)
+		return;
+	slot->flags &= ~(uint32_t)APUSI_BRIEF;
+	if (slot->flags & APUSI_FED)
+		(void)io->backend->let_go(io, slot); /* what it holds stays to be read first */
+}
+
 static int udp_setup(struct apusi_slot *slot, const struct apus_address *at,
 	const struct apus_udp_config *config)
 {
@@ -48,16 +67,23 @@ int apus_udp_open(struct apus_loop *loop, const struct apus_address *at,
 	if (err)
 		return err;
 	err = udp_setup(slot, at, config != NULL ? config : &defaults);
-	if (err)
+	if (err) {
 		apusi_slot_close(io, slot);
-	else
-		out->token = apusi_slot_token(slot);
-	return err;
+		return err;
+	}
+	let_feed(io, slot);
+	out->token = apusi_slot_token(slot);
+	return 0;
 }
 
 int apus_udp_adopt(struct apus_loop *loop, int fd, enum apus_owner owner, struct apus_udp *out)
 {
-	return apusi_socket_adopt(loop, fd, owner, SOCK_DGRAM, false, &out->token);
+	int err = apusi_socket_adopt(loop, fd, owner, SOCK_DGRAM, false, &out->token);
+	struct apus_io *io;
+
+	if (!err && apusi_io_enter(loop, &io) == 0)
+		let_feed(io, apusi_slot_find(io, out->token));
+	return err;
 }
 
 int apus_udp_connect(struct apus_loop *loop, struct apus_udp udp, const struct apus_address *to)
@@ -110,18 +136,25 @@ static ssize_t recv_plain(int fd, void *data, size_t bytes)
 	return -1;
 }
 
+/* Of one part, which is set; from whom, and what the kernel tells of it. */
+static struct msghdr packet_message(struct apus_packet *packet, struct iovec *part,
+	struct apusi_control *control)
+{
+	return (struct msghdr){
+		.msg_name = &packet->address.storage,
+		.msg_namelen = sizeof packet->address.storage,
+		.msg_iov = part,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof *control,
+	};
+}
+
 static ssize_t recv_packet(int fd, void *data, size_t bytes, struct apus_packet *packet)
 {
 	struct apusi_control control;
 	struct iovec part = { .iov_base = data, .iov_len = bytes };
-	struct msghdr message = {
-		.msg_name = &packet->address.storage,
-		.msg_namelen = sizeof packet->address.storage,
-		.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof control,
-	};
+	struct msghdr message = packet_message(packet, &part, &control);
 	ssize_t got = apusi_os_recvmsg(fd, &message);
 
 	if (got < 0)
@@ -131,11 +164,38 @@ static ssize_t recv_packet(int fd, void *data, size_t bytes, struct apus_packet 
 	return packet->bytes;
 }
 
+/* What the backend holds; how much of it there is, is the part's length then. */
+static int64_t recv_fed(const struct apus_cx *cx, struct apusi_slot *slot, void *data, size_t bytes,
+	struct apus_packet *packet)
+{
+	struct apusi_control control;
+	struct iovec part = { .iov_base = data, .iov_len = bytes };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	int64_t got;
+
+	if (packet != NULL)
+		message = packet_message(packet, &part, &control);
+	got = cx->io->backend->read_datagram(cx->io, slot, &message);
+	if (got < 0)
+		return got;
+	if (packet == NULL)
+		return (size_t)got <= part.iov_len ? got : -EMSGSIZE;
+	packet->data = data;
+	apusi_packet_fill(packet, &message, (size_t)got, part.iov_len);
+	return packet->bytes;
+}
+
 static int64_t recv_now(const struct apus_cx *cx, struct apusi_slot *slot, void *data, size_t bytes,
 	struct apus_packet *packet)
 {
-	ssize_t got;
+	int64_t got;
 
+	apusi_datagram_expect(cx, slot, bytes);
+	if (slot->flags & APUSI_FED) {
+		got = recv_fed(cx, slot, data, bytes, packet);
+		if (apusi_slot_is_fed(slot, got))
+			return got;
+	}
 	if (!apusi_slot_try_read(cx, slot))
 		return -EAGAIN;
 	do
@@ -215,7 +275,10 @@ apus_poll apus_udp_sent(struct apus_cx *cx, struct apus_udp udp, struct apus_sen
 	if (apus_unlikely(apusi_slot_is_taken(cx, &slot->reader)))
 		return -EBUSY;
 	err = apusi_os_sent(slot->fd, out);
-	return err != -EAGAIN ? err : apusi_slot_pend_read(cx, slot);
+	if (err != -EAGAIN)
+		return err;
+	apusi_datagram_direct(cx->io, slot); /* who is fed hears of no stamp */
+	return apusi_slot_pend_read(cx, slot);
 }
 
 int apus_udp_try_sent(struct apus_loop *loop, struct apus_udp udp, struct apus_sent *out)

@@ -910,6 +910,502 @@ START_TEST(an_accept_request_that_ran_out_of_descriptors_goes_on)
 }
 END_TEST
 
+/* ---- datagrams ------------------------------------------------------------------------------- */
+
+static struct apus_udp udp_at(const struct apus_udp_config *config, struct apus_address *where)
+{
+	struct apus_address any = address_of("127.0.0.1:0");
+	struct apus_udp udp;
+
+	ck_assert_int_eq(apus_udp_open(main_loop, &any, config, &udp), 0);
+	ck_assert_int_eq(apus_udp_local(main_loop, udp, where), 0);
+	return udp;
+}
+
+static int64_t put(struct apus_udp from, const struct apus_address *to, const char *text)
+{
+	return apus_udp_try_send(main_loop, from, text, strlen(text), to);
+}
+
+static void expect_text(struct call *call, const char *text)
+{
+	ck_assert_int_eq(call_run(call), (int64_t)strlen(text));
+	ck_assert_int_eq(memcmp(call->data, text, strlen(text)), 0);
+}
+
+/* Waits for a datagram, and gives up. */
+static void wait_in_vain(struct call *call)
+{
+	call_start_pending(call);
+	call_abort(call);
+}
+
+static void open_for_datagrams(void (*change)(struct apus_config *config))
+{
+	loop_open_with(change);
+	if (loop_io()->datagram_bytes == 0)
+		TEST_SKIP("no buffer rings in this kernel");
+}
+
+/* The kernel brings them, and from whom; no receive is called, and none is refused. */
+START_TEST(datagrams_of_ours_are_received_by_the_ring)
+{
+	struct apus_address here, there;
+	char buffer[64];
+	struct call call = { .poll = udp_recv, .data = buffer, .bytes = sizeof buffer };
+	struct apus_udp from;
+	uint64_t before;
+	int i;
+
+	NEEDS_URING();
+	open_for_datagrams(plain);
+	call.udp = udp_at(NULL, &here);
+	from = udp_at(NULL, &there);
+	call_start_pending(&call);
+	before = uring()->counts.enters;
+	for (i = 0; i < 100; i++) {
+		ck_assert(is_armed(call.udp.token));
+		ck_assert_int_eq(put(from, &here, "ping"), 4);
+		ck_assert_int_eq(call_finish(&call), 4);
+		ck_assert_int_eq(memcmp(buffer, "ping", 4), 0);
+		ck_assert_uint_eq(call.packet.bytes, 4);
+		ck_assert_uint_eq(call.packet.full_bytes, 4);
+		ck_assert(!call.packet.is_truncated);
+		ck_assert_int_eq(call.packet.stamp_ns, 0);
+		ck_assert(apus_address_is_same(&call.packet.address, &there));
+		call_start_pending(&call);
+	}
+	/* A call of the kernel's a datagram, and one more in some thirty, when it lets others run. */
+	ck_assert_uint_le(uring()->counts.enters - before, 100 + 100 / 10);
+	call_abort(&call);
+	expect_segments_back();
+	loop_close();
+}
+END_TEST
+
+/* Promise 5, and order, by each way to receive: nothing is a datagram too. */
+START_TEST(a_datagram_of_a_lost_receive_is_the_next_calls)
+{
+	const struct apus_udp_config config = { .timestamps = true, .drops = true };
+	struct apus_address here;
+	char buffer[4];
+	struct call call = { .poll = udp_recv, .data = buffer, .bytes = sizeof buffer };
+	int round;
+
+	NEEDS_URING();
+	open_for_datagrams(plain);
+	call.udp = udp_at(&config, &here);
+	for (round = 0; round < 3; round++) {
+		call.poll = udp_recv;
+		wait_in_vain(&call);
+		ck_assert_int_eq(put(call.udp, &here, "one"), 3);
+		ck_assert_int_eq(put(call.udp, &here, "two is long"), 11);
+		ck_assert_int_eq(put(call.udp, &here, "three"), 5);
+		ck_assert_int_eq(put(call.udp, &here, "4"), 1);
+		ck_assert_int_eq(put(call.udp, &here, ""), 0);
+		turns();
+		ck_assert_uint_eq(held(call.udp.token), 5);
+		ck_assert(!is_armed(call.udp.token));
+		ck_assert_int_eq(put(call.udp, &here, "last"), 4);
+		expect_text(&call, "one");
+		ck_assert_int_ne(call.packet.stamp_ns, 0);
+		ck_assert_uint_eq(call.packet.drops, 0);
+		ck_assert_int_eq(call_run(&call), 4);
+		ck_assert(call.packet.is_truncated);
+		ck_assert_uint_eq(call.packet.bytes, 4);
+		ck_assert_uint_eq(call.packet.full_bytes, 11);
+		call.poll = udp_recv_plain;
+		ck_assert_int_eq(call_run(&call), -EMSGSIZE);
+		ck_assert_int_eq(apus_udp_try_recv(main_loop, call.udp, buffer, 4, NULL), 1);
+		ck_assert_int_eq(buffer[0], '4');
+		ck_assert_int_eq(apus_udp_try_recv(main_loop, call.udp, NULL, 0, &call.packet), 0);
+		ck_assert_uint_eq(call.packet.full_bytes, 0);
+		ck_assert(apus_address_is_same(&call.packet.address, &here));
+		expect_text(&call, "last");
+		expect_segments_back();
+	}
+	loop_close();
+}
+END_TEST
+
+/* A batch takes what is held, as far as it has room, and then the socket's. */
+START_TEST(a_batch_takes_what_is_held_first)
+{
+	const struct apus_udp_config config = { .timestamps = true };
+	struct apus_address here;
+	struct apus_batch batch;
+	struct call call = { .poll = udp_recv_batch, .batch = &batch };
+	char text[] = "0 and more";
+	int round, i;
+
+	NEEDS_URING();
+	open_for_datagrams(plain);
+	ck_assert_int_eq(apus_batch_init(&batch, 4, 6), 0);
+	call.udp = udp_at(&config, &here);
+	for (round = 0; round < 3; round++) {
+		wait_in_vain(&call);
+		for (i = 0; i < 7; i++) {
+			text[0] = (char)('0' + i);
+			text[1 + i] = '\0';
+			ck_assert_int_eq(put(call.udp, &here, text), i + 1);
+			memcpy(text, "0 and more", sizeof text);
+		}
+		turns();
+		ck_assert_uint_eq(held(call.udp.token), 7);
+		ck_assert_int_eq(call_run(&call), 4);
+		for (i = 0; i < 4; i++) {
+			ck_assert_uint_eq(batch.packets[i].bytes, (uint32_t)i + 1);
+			ck_assert_int_eq(*(char *)batch.packets[i].data, '0' + i);
+			ck_assert_int_ne(batch.packets[i].stamp_ns, 0);
+			ck_assert(apus_address_is_same(&batch.packets[i].address, &here));
+		}
+		ck_assert_int_eq(call_run(&call), 3);
+		ck_assert_int_eq(*(char *)batch.packets[2].data, '6');
+		ck_assert_uint_eq(batch.packets[2].bytes, 6);
+		ck_assert_uint_eq(batch.packets[2].full_bytes, 7);
+		ck_assert(batch.packets[2].is_truncated);
+		expect_segments_back();
+	}
+	apus_batch_deinit(&batch);
+	loop_close();
+}
+END_TEST
+
+static void short_segments(struct apus_config *config)
+{
+	plain(config);
+	config->spurious_seed = 0;
+	config->segment_count = 32;
+	config->segment_bytes = 256;
+}
+
+/* What no segment holds comes whole, for who asks for so much before it waits. */
+START_TEST(a_datagram_longer_than_a_segment_comes_whole)
+{
+	static char text[1001], buffer[2000];
+	struct apus_address here;
+	struct call call = { .poll = udp_recv, .data = buffer, .bytes = sizeof buffer };
+	int i;
+
+	NEEDS_URING();
+	open_for_datagrams(short_segments);
+	memset(text, 'x', 1000);
+	call.udp = udp_at(NULL, &here);
+	for (i = 0; i < 3; i++) {
+		call_start_pending(&call);
+		ck_assert_int_eq(put(call.udp, &here, text), 1000);
+		ck_assert_int_eq(call_finish(&call), 1000);
+		ck_assert_int_eq(memcmp(buffer, text, 1000), 0);
+		ck_assert_uint_eq(uring()->counts.out_of_segments, 0);
+	}
+	loop_close();
+}
+END_TEST
+
+/* ... and who asks for more than before is told of what was cut off, once: from then on whole. */
+START_TEST(who_asks_for_longer_datagrams_is_received_directly)
+{
+	static char text[1001], buffer[2000];
+	struct apus_address here;
+	struct call call = { .poll = udp_recv, .data = buffer };
+	uint32_t most;
+
+	NEEDS_URING();
+	open_for_datagrams(short_segments);
+	most = loop_io()->datagram_bytes;
+	memset(text, 'x', 1000);
+	call.udp = udp_at(NULL, &here);
+	call.bytes = most;
+	wait_in_vain(&call);
+	ck_assert_int_eq(put(call.udp, &here, text), 1000);
+	turns();
+	ck_assert_uint_eq(held(call.udp.token), 1);
+	call.bytes = sizeof buffer;
+	ck_assert_int_eq(call_run(&call), most);
+	ck_assert(call.packet.is_truncated);
+	ck_assert_uint_eq(call.packet.bytes, most);
+	ck_assert_uint_eq(call.packet.full_bytes, 1000);
+	ck_assert(!is_armed(call.udp.token));
+	ck_assert_int_eq(put(call.udp, &here, text), 1000);
+	ck_assert_int_eq(call_run(&call), 1000);
+	call_start_pending(&call);
+	ck_assert_int_eq(put(call.udp, &here, text), 1000);
+	ck_assert_int_eq(call_finish(&call), 1000);
+	ck_assert(!call.packet.is_truncated);
+	call.bytes = most;
+	wait_in_vain(&call);
+	ck_assert_int_eq(put(call.udp, &here, text), 1000);
+	turns();
+	ck_assert_uint_eq(held(call.udp.token), 0);
+	expect_segments_back();
+	loop_close();
+}
+END_TEST
+
+/* S7: what nobody reads takes no more than its share; nothing is lost or out of its place. */
+START_TEST(datagrams_that_nobody_reads_stay_with_the_kernel)
+{
+	enum { FLOODS = 10, EACH = 20 };
+	struct apus_address here[FLOODS];
+	char buffer[32], text[32];
+	struct call call = { .poll = udp_recv_plain, .data = buffer, .bytes = sizeof buffer };
+	struct apus_udp flooded[FLOODS];
+	int i, j;
+
+	NEEDS_URING();
+	open_for_datagrams(short_segments);
+	for (i = 0; i < FLOODS; i++) {
+		call.udp = flooded[i] = udp_at(NULL, &here[i]);
+		wait_in_vain(&call);
+	}
+	for (i = 0; i < FLOODS; i++)
+		for (j = 0; j < EACH; j++) {
+			snprintf(text, sizeof text, "%d of %d", j, i);
+			ck_assert_int_gt(put(flooded[i], &here[i], text), 0);
+			apus_turn(main_loop);
+		}
+	turns();
+	ck_assert_uint_gt(uring()->counts.held_back, 0);
+	ck_assert_uint_gt(uring()->counts.out_of_segments, 0);
+	for (i = 0; i < FLOODS; i++) {
+		call.udp = flooded[i];
+		for (j = 0; j < EACH; j++) {
+			snprintf(text, sizeof text, "%d of %d", j, i);
+			expect_text(&call, text);
+		}
+		wait_in_vain(&call);
+		ck_assert(is_armed(call.udp.token));
+	}
+	expect_segments_back();
+	loop_close();
+}
+END_TEST
+
+/* A full buffer's losses are told by what comes through the ring afterwards. */
+START_TEST(what_was_lost_is_told_by_the_next_that_is_held)
+{
+	const struct apus_udp_config config = { .drops = true, .receive_buffer_bytes = 4096 };
+	struct apus_address here;
+	char buffer[64];
+	struct call call = { .poll = udp_recv, .data = buffer, .bytes = sizeof buffer };
+
+	NEEDS_URING();
+	open_for_datagrams(short_segments);
+	call.udp = udp_at(&config, &here);
+	wait_in_vain(&call);
+	while (apus_udp_drops(main_loop, call.udp) < 10)
+		ck_assert_int_eq(put(call.udp, &here, "x"), 1);
+	turns();
+	while (apus_udp_try_recv(main_loop, call.udp, buffer, sizeof buffer, NULL) >= 0)
+		continue;
+	wait_in_vain(&call);
+	ck_assert_int_eq(put(call.udp, &here, "after"), 5);
+	turns();
+	ck_assert_uint_eq(held(call.udp.token), 1);
+	expect_text(&call, "after");
+	ck_assert_uint_ge(call.packet.drops, 10);
+	ck_assert_int_eq(call.packet.drops, apus_udp_drops(main_loop, call.udp));
+	loop_close();
+}
+END_TEST
+
+/* Behind what is held, once; and the socket goes on. */
+START_TEST(a_refusal_comes_behind_what_is_held)
+{
+	struct apus_address here, there;
+	char buffer[8];
+	struct call call = { .poll = udp_recv, .data = buffer, .bytes = sizeof buffer };
+	struct apus_udp peer;
+
+	NEEDS_URING();
+	open_for_datagrams(plain);
+	call.udp = udp_at(NULL, &here);
+	peer = udp_at(NULL, &there);
+	ck_assert_int_eq(apus_udp_connect(main_loop, call.udp, &there), 0);
+	wait_in_vain(&call);
+	ck_assert_int_eq(put(peer, &here, "held"), 4);
+	turns();
+	ck_assert_int_eq(apus_udp_close(main_loop, peer), 0);
+	ck_assert_int_eq(put(call.udp, NULL, "x"), 1);
+	turns();
+	expect_text(&call, "held");
+	ck_assert_int_eq(call_run(&call), -ECONNREFUSED);
+	call_start_pending(&call);
+	ck_assert_int_eq(apus_udp_open(main_loop, &there, NULL, &peer), 0);
+	ck_assert_int_eq(put(peer, &here, "again"), 5);
+	ck_assert_int_eq(call_finish(&call), 5);
+	loop_close();
+}
+END_TEST
+
+/* With each state of a request: the descriptor leaves with what was not read, or stays. */
+START_TEST(a_socket_with_unread_datagrams_is_not_released)
+{
+	struct apus_address here;
+	char buffer[8];
+	struct call call = { .poll = udp_recv, .data = buffer, .bytes = sizeof buffer };
+	int fd, i;
+
+	NEEDS_URING();
+	open_for_datagrams(plain);
+	for (i = 0; i < 10; i++) {
+		call.udp = udp_at(NULL, &here);
+		wait_in_vain(&call);
+		ck_assert_int_eq(put(call.udp, &here, "mine"), 4);
+		if (i % 2 != 0)
+			turns();
+		fd = apus_udp_release(main_loop, call.udp);
+		if (fd < 0) {
+			ck_assert_int_eq(fd, -EBUSY);
+			expect_text(&call, "mine");
+			wait_in_vain(&call); /* it goes on, without holding anything */
+			ck_assert_int_eq(put(call.udp, &here, "mine"), 4);
+			turns();
+			fd = apus_udp_release(main_loop, call.udp);
+		} else {
+			ck_assert_int_eq(i % 2, 0);
+		}
+		ck_assert_int_ge(fd, 0);
+		ck_assert_int_eq(recv(fd, buffer, sizeof buffer, MSG_DONTWAIT), 4);
+		/* Adopted again it is fed again; borrowed it is not. */
+		ck_assert_int_eq(apus_udp_adopt(main_loop, fd, i % 4 < 2 ? APUS_OWNED : APUS_BORROWED,
+			&call.udp), 0);
+		wait_in_vain(&call);
+		ck_assert_int_eq(put(call.udp, &here, "next"), 4);
+		turns();
+		ck_assert_uint_eq(held(call.udp.token), i % 4 < 2 ? 1 : 0);
+		expect_text(&call, "next");
+		ck_assert_int_eq(apus_udp_close(main_loop, call.udp), 0);
+		if (i % 4 >= 2)
+			close(fd);
+		expect_segments_back();
+		ck_assert_uint_eq(uring()->in_flight, 1);
+	}
+	loop_close();
+}
+END_TEST
+
+/* Closing, with a request in flight and datagrams that nobody read. */
+START_TEST(a_closed_socket_gives_its_datagrams_back)
+{
+	struct apus_address here;
+	char buffer[8];
+	struct call call = { .poll = udp_recv, .data = buffer, .bytes = sizeof buffer };
+	int i, j;
+
+	NEEDS_URING();
+	open_for_datagrams(short_segments);
+	for (i = 0; i < 100; i++) {
+		call.udp = udp_at(NULL, &here);
+		wait_in_vain(&call);
+		for (j = 0; j < i % 8; j++)
+			ck_assert_int_eq(put(call.udp, &here, "x"), 1);
+		if (i % 2 != 0)
+			turns(); /* else they are still on their way */
+		ck_assert_int_eq(apus_udp_close(main_loop, call.udp), 0);
+		expect_segments_back();
+		ck_assert_uint_eq(uring()->in_flight, 1);
+	}
+	call.udp = udp_at(NULL, &here);
+	wait_in_vain(&call);
+	ck_assert_int_eq(put(call.udp, &here, "x"), 1);
+	loop_close();
+}
+END_TEST
+
+START_TEST(held_datagrams_are_received_first_when_it_is_hot)
+{
+	struct apus_address here;
+	char buffer[8];
+	struct call call = { .poll = udp_recv, .data = buffer, .bytes = sizeof buffer };
+	int i;
+
+	NEEDS_URING();
+	open_for_datagrams(plain);
+	call.udp = udp_at(NULL, &here);
+	for (i = 0; i < 4; i++) {
+		wait_in_vain(&call);
+		ck_assert_int_eq(put(call.udp, &here, "held"), 4);
+		if (i % 2 == 0)
+			turns();
+		ck_assert_int_eq(apus_udp_set_hot(main_loop, call.udp, true), 0);
+		ck_assert_int_eq(put(call.udp, &here, "next"), 4);
+		expect_text(&call, "held");
+		expect_text(&call, "next");
+		call_start_pending(&call);
+		ck_assert(!is_armed(call.udp.token));
+		ck_assert_int_eq(apus_udp_set_hot(main_loop, call.udp, false), 0);
+		ck_assert_int_eq(put(call.udp, &here, "cool"), 4);
+		ck_assert_int_eq(call_finish(&call), 4);
+	}
+	loop_close();
+}
+END_TEST
+
+static apus_poll udp_sent(struct apus_cx *cx, struct call *call)
+{
+	struct apus_sent sent;
+
+	return apus_udp_sent(cx, call->udp, &sent);
+}
+
+/* A stamp is no event to a request that receives; what it brought is not lost. */
+START_TEST(who_waits_for_a_stamp_ends_the_feeding)
+{
+	const struct apus_udp_config config = { .sent_stamps = true };
+	struct apus_address here, there;
+	char buffer[8];
+	struct call call = { .poll = udp_recv, .data = buffer, .bytes = sizeof buffer };
+	struct call stamp = { .poll = udp_sent };
+	struct apus_udp from;
+
+	NEEDS_URING();
+	open_for_datagrams(plain);
+	stamp.udp = call.udp = udp_at(&config, &here);
+	from = udp_at(NULL, &there);
+	wait_in_vain(&call);
+	ck_assert_int_eq(put(from, &here, "one"), 3);
+	turns();
+	ck_assert_uint_eq(held(call.udp.token), 1);
+	call_start_pending(&stamp);
+	ck_assert_int_eq(put(call.udp, &there, "out"), 3);
+	ck_assert_int_eq(call_finish(&stamp), 0);
+	call_start_pending(&stamp);
+	call_abort(&stamp);
+	ck_assert_int_eq(put(from, &here, "two"), 3);
+	expect_text(&call, "one");
+	expect_text(&call, "two");
+	call_start_pending(&call);
+	ck_assert_int_eq(put(from, &here, "three"), 5);
+	ck_assert_int_eq(call_finish(&call), 5);
+	expect_segments_back();
+	loop_close();
+}
+END_TEST
+
+/* Descriptors may come with them: a Unix socket is polled, and they are not taken unasked. */
+START_TEST(unix_datagrams_are_polled)
+{
+	struct apus_address here, unnamed = address_of("unix:");
+	char buffer[8], name[64];
+	struct call call = { .poll = udp_recv, .data = buffer, .bytes = sizeof buffer };
+	struct apus_udp far;
+
+	NEEDS_URING();
+	open_for_datagrams(plain);
+	snprintf(name, sizeof name, "unix:@apus-test-uring-%d", (int)getpid());
+	here = address_of(name);
+	ck_assert_int_eq(apus_udp_open(main_loop, &here, NULL, &call.udp), 0);
+	ck_assert_int_eq(apus_udp_open(main_loop, &unnamed, NULL, &far), 0);
+	wait_in_vain(&call);
+	ck_assert_int_eq(put(far, &here, "hello"), 5);
+	turns();
+	ck_assert_uint_eq(held(call.udp.token), 0);
+	expect_text(&call, "hello");
+	loop_close();
+}
+END_TEST
+
 /* ---- sending without a copy -------------------------------------------------------------------- */
 
 enum { BIG = 8 << 20 };
@@ -1165,6 +1661,19 @@ int main(int argc, char **argv)
 		a_closed_listener_closes_what_nobody_took,
 		connections_that_nobody_accepts_stay_in_the_backlog,
 		an_accept_request_that_ran_out_of_descriptors_goes_on,
+		datagrams_of_ours_are_received_by_the_ring,
+		a_datagram_of_a_lost_receive_is_the_next_calls,
+		a_batch_takes_what_is_held_first,
+		a_datagram_longer_than_a_segment_comes_whole,
+		who_asks_for_longer_datagrams_is_received_directly,
+		datagrams_that_nobody_reads_stay_with_the_kernel,
+		what_was_lost_is_told_by_the_next_that_is_held,
+		a_refusal_comes_behind_what_is_held,
+		a_socket_with_unread_datagrams_is_not_released,
+		a_closed_socket_gives_its_datagrams_back,
+		held_datagrams_are_received_first_when_it_is_hot,
+		who_waits_for_a_stamp_ends_the_feeding,
+		unix_datagrams_are_polled,
 		a_write_without_a_copy_lends_until_the_kernel_lets_go,
 		a_small_write_is_copied,
 		a_task_that_is_aborted_keeps_what_it_lent,
