@@ -181,18 +181,14 @@ static bool range_is_valid(uint64_t offset, uint64_t bytes)
 }
 
 /*
- * From the page cache, or -EAGAIN: not all of it is there.  After fewer bytes than were asked
- * for a second look tells whether that was the end of the file.
+ * The cache answered fewer bytes than were asked for, or a refusal: a second look tells whether
+ * that was the end of the file.
  */
-static apus_poll read_cached(struct apusi_file *file, const struct iovec *list, uint32_t count,
-	size_t bytes, uint64_t offset)
+static APUS_COLD apus_poll read_less(struct apusi_file *file, apus_poll got, uint64_t offset)
 {
 	char one_more;
 	const struct iovec behind = { &one_more, 1 };
-	apus_poll got = apusi_system_read_cached(file->fd, list, (int)count, offset);
 
-	if (apus_likely(got == (apus_poll)bytes))
-		return got;
 	if (got > 0)
 		return apusi_system_read_cached(file->fd, &behind, 1, offset + (uint64_t)got) == 0 ?
 			got : -EAGAIN;
@@ -202,26 +198,34 @@ static apus_poll read_cached(struct apusi_file *file, const struct iovec *list, 
 	return -EAGAIN;
 }
 
-/* An idle object: from the cache, or by a helper. */
-static apus_poll read_begin(struct apus_cx *cx, struct apus_op *op, const struct transfer *asked,
-	size_t bytes)
+/* What the cache may be asked about, without a word on what is wrong with the rest. */
+static bool may_be_cached(const struct apus_cx *cx, const struct apusi_file *file, size_t bytes,
+	uint64_t offset)
 {
-	struct apusi_file *file = apusi_file_find(cx->files, asked->call.object);
-	apus_poll got = -EAGAIN;
-
-	if (apus_unlikely(file == NULL))
-		return -ESTALE;
-	if (apus_unlikely(!range_is_valid(asked->call.offset, bytes)))
-		return -EINVAL;
-	if (apus_likely((file->flags & (APUSI_FILE_DIRECT | APUSI_FILE_SLOW)) == 0 &&
-			bytes <= CACHED_BYTES_MAX && !cx->files->at_once))
-		got = read_cached(file, transfer_list(asked), asked->count, bytes,
-			asked->call.offset);
-	return apus_likely(got != -EAGAIN) ? got : transfer_begin(cx, op, file, asked);
+	return (file->flags & (APUSI_FILE_DIRECT | APUSI_FILE_SLOW)) == 0 &&
+	       bytes <= CACHED_BYTES_MAX && offset <= INT64_MAX - CACHED_BYTES_MAX &&
+	       !cx->files->at_once;
 }
 
-static apus_poll write_begin(struct apus_cx *cx, struct apus_op *op, const struct transfer *asked,
-	size_t bytes)
+/*
+ * What most reads of a running system end with, before anything is written down about the
+ * call: -EAGAIN if it is not to be had this way, for whatever reason.
+ */
+static inline apus_poll read_now(struct apus_cx *cx, uint64_t token, const struct iovec *list,
+	uint32_t count, size_t bytes, uint64_t offset)
+{
+	struct apusi_file *file = apusi_file_find(cx->files, token);
+	apus_poll got;
+
+	if (apus_unlikely(file == NULL || !may_be_cached(cx, file, bytes, offset)))
+		return -EAGAIN;
+	got = apusi_system_read_cached(file->fd, list, (int)count, offset);
+	return apus_likely(got == (apus_poll)bytes) ? got : read_less(file, got, offset);
+}
+
+/* An idle object, of what the cache does not have. */
+static apus_poll transfer_start(struct apus_cx *cx, struct apus_op *op,
+	const struct transfer *asked, size_t bytes)
 {
 	struct apusi_file *file = apusi_file_find(cx->files, asked->call.object);
 
@@ -262,21 +266,42 @@ static apus_poll transfer_end(struct apus_cx *cx, struct apus_op *op, const stru
 	return whole ? answer : transfer_submit(cx, op, file, asked);
 }
 
-apus_poll apusi_file_read(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
+/* Asks for it, or awaits what was asked for. */
+static apus_poll read_await(struct apus_cx *cx, struct apus_op *op, const struct transfer *asked,
+	size_t bytes)
+{
+	bool answered;
+	apus_poll answer = apusi_op_look(cx, op, &asked->call, &answered);
+
+	if (answer == APUSI_OP_IDLE)
+		return transfer_start(cx, op, asked, bytes);
+	return transfer_end(cx, op, asked, bytes, answer, answered);
+}
+
+static APUS_COLD apus_poll read_slowly(struct apus_cx *cx, struct apus_op *op, uint64_t token,
 	void *data, size_t bytes, uint64_t offset, uint64_t fixed)
 {
 	const struct transfer asked = {
-		.call = { &apusi_verb_read, file.token, data, bytes, offset },
+		.call = { &apusi_verb_read, token, data, bytes, offset },
 		.fixed = fixed,
 		.one = { data, bytes },
 		.count = 1,
 	};
-	bool answered;
-	apus_poll answer = apusi_op_look(cx, op, &asked.call, &answered);
 
-	if (answer == APUSI_OP_IDLE)
-		return read_begin(cx, op, &asked, bytes);
-	return transfer_end(cx, op, &asked, bytes, answer, answered);
+	return read_await(cx, op, &asked, bytes);
+}
+
+apus_poll apusi_file_read(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
+	void *data, size_t bytes, uint64_t offset, uint64_t fixed)
+{
+	const struct iovec one = { data, bytes };
+	apus_poll got = -EAGAIN;
+
+	if (apus_likely(!apus_op_is_busy(op)))
+		got = read_now(cx, file.token, &one, 1, bytes, offset);
+	if (apus_likely(got != -EAGAIN))
+		return got;
+	return read_slowly(cx, op, file.token, data, bytes, offset, fixed);
 }
 
 apus_poll apus_file_read_at(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
@@ -298,7 +323,7 @@ apus_poll apusi_file_write(struct apus_cx *cx, struct apus_op *op, struct apus_f
 	apus_poll answer = apusi_op_look(cx, op, &asked.call, &answered);
 
 	if (answer == APUSI_OP_IDLE)
-		return write_begin(cx, op, &asked, bytes);
+		return transfer_start(cx, op, &asked, bytes);
 	return transfer_end(cx, op, &asked, bytes, answer, answered);
 }
 
@@ -320,7 +345,7 @@ apus_poll apus_file_append(struct apus_cx *cx, struct apus_op *op, struct apus_f
 	apus_poll answer = apusi_op_look(cx, op, &asked.call, &answered);
 
 	if (answer == APUSI_OP_IDLE)
-		return write_begin(cx, op, &asked, bytes);
+		return transfer_start(cx, op, &asked, bytes);
 	return transfer_end(cx, op, &asked, bytes, answer, answered);
 }
 
@@ -340,15 +365,13 @@ apus_poll apus_file_readv_at(struct apus_cx *cx, struct apus_op *op, struct apus
 	const struct iovec *list, uint32_t count, uint64_t offset)
 {
 	const struct transfer asked = transfer_of(&apusi_verb_read, file, list, count, offset);
-	bool answered;
-	apus_poll answer = apusi_op_look(cx, op, &asked.call, &answered);
+	size_t bytes = count <= IOV_MAX ? list_bytes(list, count) : SIZE_MAX;
+	apus_poll got = -EAGAIN;
 
-	if (answer != APUSI_OP_IDLE)
-		return transfer_end(cx, op, &asked, answered ? list_bytes(list, count) : 0, answer,
-			answered);
-	if (count > IOV_MAX)
-		return -EINVAL;
-	return read_begin(cx, op, &asked, list_bytes(list, count));
+	if (!apus_op_is_busy(op))
+		got = count <= IOV_MAX ? read_now(cx, file.token, list, count, bytes, offset) :
+			-EINVAL;
+	return got != -EAGAIN ? got : read_await(cx, op, &asked, bytes);
 }
 
 apus_poll apus_file_writev_at(struct apus_cx *cx, struct apus_op *op, struct apus_file file,
@@ -363,7 +386,7 @@ apus_poll apus_file_writev_at(struct apus_cx *cx, struct apus_op *op, struct apu
 			answered);
 	if (count > IOV_MAX)
 		return -EINVAL;
-	return write_begin(cx, op, &asked, list_bytes(list, count));
+	return transfer_start(cx, op, &asked, list_bytes(list, count));
 }
 
 /* ---- what lends nothing ------------------------------------------------------------------ */
