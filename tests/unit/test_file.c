@@ -1301,7 +1301,6 @@ APUS_TASK(drops_sessions, struct user)
 {
 	int reader;
 
-	APUS_BEGIN(cx, self);
 	/* More often than there are places. */
 	for (self->i = 0; self->i < 40; self->i++) {
 		self->got = pipe_session(cx->loop, self, &reader);
@@ -1316,7 +1315,7 @@ APUS_TASK(drops_sessions, struct user)
 		CHECK(pipe_has_ended(reader));
 		close(reader);
 	}
-	APUS_END(0);
+	return 0;
 }
 
 /* A write that waits in the kernel while its file is dropped, and everybody else comes and goes. */
@@ -1491,9 +1490,8 @@ static int pipe_adopt(struct apus_loop *loop, struct apus_file *file, unsigned *
 
 APUS_TASK(closes_and_ends, struct user)
 {
-	APUS_BEGIN(cx, self);
 	CHECK(apus_file_close(cx, &self->op, self->file) == APUS_PENDING);
-	APUS_END(0);
+	return 0;
 }
 
 /* Lost by a task that ends, and given up: either way the descriptor goes, once. */
@@ -1565,7 +1563,6 @@ APUS_TASK(leaves_closes, struct user)
 {
 	unsigned i;
 
-	APUS_BEGIN(cx, self);
 	for (i = 0; i < 4; i++) {
 		CHECK(pipe_adopt(cx->loop, &self->file, &self->count) == 0);
 		CHECK(apus_file_close(cx, &self->ops[i], self->file) == APUS_PENDING);
@@ -1574,7 +1571,7 @@ APUS_TASK(leaves_closes, struct user)
 		CHECK(apus_file_sync(cx, &self->ops[4 + i], self->file) == APUS_PENDING);
 		close((int)self->count);
 	}
-	APUS_END(0);
+	return 0;
 }
 
 START_TEST(a_loop_that_closes_leaves_no_close_undone)
