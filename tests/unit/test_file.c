@@ -413,6 +413,36 @@ START_TEST(what_is_not_cached_is_read_by_a_helper)
 }
 END_TEST
 
+/* Of four pages the cache has the first: fewer bytes from there are not the end of the file. */
+APUS_TASK(reads_half_cached, struct user)
+{
+	static char content[16384];
+	char byte;
+	int fd;
+
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "half", O_RDWR | O_CREAT, 0600,
+		&self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_write_at(cx, &self->op, self->file, content, sizeof content,
+		0));
+	CHECK(self->got == sizeof content);
+	evict("half");
+	fd = apus_file_number(cx->loop, self->file);
+	CHECK(posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM) == 0 && pread(fd, &byte, 1, 0) == 1);
+	APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, content, sizeof content,
+		0));
+	CHECK(self->got == sizeof content);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(what_is_cached_in_part_is_read_whole)
+{
+	OVER_EACH_WAY(reads_half_cached, (void)0, unlink("half"));
+}
+END_TEST
+
 APUS_TASK(reads_directly, struct user)
 {
 	APUS_BEGIN(cx, self);
@@ -1847,6 +1877,7 @@ int main(int argc, char **argv)
 		appending_goes_to_the_end,
 		what_is_cached_is_read_at_once_without_a_request,
 		what_is_not_cached_is_read_by_a_helper,
+		what_is_cached_in_part_is_read_whole,
 		a_session_reads_around_the_cache_into_its_own_aligned_buffers,
 		truncate_allocate_and_stat_agree,
 		paths_are_made_renamed_and_removed,
