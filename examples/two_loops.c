@@ -36,6 +36,10 @@ static int loop_open(struct apus_loop **loop, const struct pipeline *pipeline, i
 	config.cpu = pipeline->cpus[which];
 	config.idle = pipeline->idle;
 	err = apus_open(loop, &config);
+	if (err == -ENOTSUP && config.cpu >= 0) { /* this system has no such call */
+		config.cpu = -1;
+		err = apus_open(loop, &config);
+	}
 	if (err)
 		fprintf(stderr, "loop %d: %s\n", which, config.reason);
 	return err;
