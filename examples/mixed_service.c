@@ -97,13 +97,20 @@ static void *hot_path(void *arg)
 	struct apus_loop *loop;
 
 	service->ended = apus_open(&loop, &service->config);
+	if (service->ended == -ENOTSUP) { /* this system has no call to pin a thread with */
+		service->config.cpu = -1;
+		service->ended = apus_open(&loop, &service->config);
+	}
 	if (service->ended == 0) {
 		service->ended = apus_run(loop, pricer, &init);
 		apus_close(loop, NULL);
 	} else {
 		fprintf(stderr, "apus: %s\n", service->config.reason);
 	}
-	apus_spsc_close(&service->orders); /* or the service would wait for us */
+	/* Or the service would wait for us. */
+	apus_spsc_close(&service->orders);
+	apus_spsc_close(&service->prices);
+	uv_async_send(&service->priced);
 	return NULL;
 }
 
@@ -162,9 +169,12 @@ static void answers_send(uv_async_t *async)
 {
 	struct service *service = async->loop->data;
 	struct priced priced;
+	int err;
 
-	while (apus_spsc_try_recv(&service->prices, &priced) == 0)
+	while ((err = apus_spsc_try_recv(&service->prices, &priced)) == 0)
 		send_message(&service->session, &priced, sizeof priced);
+	if (err == -EPIPE) /* the hot path has ended */
+		uv_stop(async->loop);
 }
 
 static void session_begin(uv_stream_t *listener, int status)
