@@ -11,16 +11,13 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <getopt.h>
+#include <math.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#define REPEAT 7
-#define REPEAT_QUICK 2
-#define BUDGET_NS 200000000
-#define BUDGET_QUICK_NS 5000000
 #define SAMPLE_MAX (1u << 20)
 #define SAMPLE_MIN 3
 #define SPREAD_NOISY 0.10
@@ -347,8 +344,7 @@ static void contest_warn(const struct contest *contest, const struct disturbance
 	double spread = 0;
 
 	for (uint32_t i = 0; i < contest->entrant_count; i++)
-		if (contest->results[i].spread > spread)
-			spread = contest->results[i].spread;
+		spread = fmax(spread, spread_of(&contest->results[i]));
 	if (spread <= SPREAD_NOISY && switches <= (long)(contest->repeat * contest->entrant_count) &&
 	    steal == 0)
 		return;
@@ -380,15 +376,11 @@ static void run_row(struct run *run, const struct bench_row *row)
 
 /* ---- the command line -------------------------------------------------------- */
 
-/* Name, unit, operations a sample, the target as RATIOxWHO or -, then who was built. */
+/* Name, unit, operations a sample, the who that ratios are to; then who was built. */
 static void list_row(const struct bench_row *row)
 {
-	char target[32] = "-";
-
-	if (row->target > 0)
-		snprintf(target, sizeof target, "%.2fx%s", row->target, row_against(row));
-	printf("%-30s %-5s %4u %-10s", row->name, row->unit, row->batch != 0 ? row->batch : 1,
-		target);
+	printf("%-30s %-5s %5u %-8s", row->name, row->unit, row->batch != 0 ? row->batch : 1,
+		row_against(row));
 	for (size_t i = 0; i < WHO_COUNT; i++)
 		if (find_entrant(row->name, known_who[i]) != NULL)
 			printf(" %s", known_who[i]);

@@ -45,8 +45,7 @@ struct bench_row {
 	uint32_t batch;         /* operations in a sample; 0 is read as 1 */
 	int64_t budget_ns;      /* sampling time of a repetition; 0: the harness's own */
 	uint32_t repeat_min;    /* repetitions that this row needs at least */
-	double target;          /* the ratio to aim at; 0: none, or not a plain ratio */
-	const char *against;    /* the who of the ratio; NULL: "limit" */
+	const char *against;    /* the who that ratios are printed to; NULL: "limit" */
 	const char *file;
 	int line;
 };

@@ -14,14 +14,11 @@
 
 #include "apus/channels.h"
 
-BENCH_ROW(local_try, .name = "channel/local_try", .unit = "ns", .batch = CHANNEL_BATCH,
-	.target = 1.05);
+BENCH_ROW(local_try, .name = "channel/local_try", .unit = "ns", .batch = CHANNEL_BATCH);
 BENCH_ROW(local_await, .name = "channel/local_await", .unit = "ns", .batch = CHANNEL_BATCH);
-BENCH_ROW(spsc_try, .name = "channel/spsc_try", .unit = "ns", .batch = CHANNEL_BATCH,
-	.target = 1.3);
+BENCH_ROW(spsc_try, .name = "channel/spsc_try", .unit = "ns", .batch = CHANNEL_BATCH);
 BENCH_ROW(stream_try, .name = "channel/stream_try", .unit = "ns", .batch = CHANNEL_BATCH);
-BENCH_ROW(mpsc_try, .name = "channel/mpsc_try", .unit = "ns", .batch = CHANNEL_BATCH,
-	.target = 1.1);
+BENCH_ROW(mpsc_try, .name = "channel/mpsc_try", .unit = "ns", .batch = CHANNEL_BATCH);
 BENCH_ROW(latest_try, .name = "channel/latest_try", .unit = "ns", .batch = CHANNEL_BATCH);
 BENCH_ROW(fanout_try, .name = "channel/fanout_try", .unit = "ns", .batch = CHANNEL_BATCH);
 

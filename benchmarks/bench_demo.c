@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-BENCH_ROW(tick_to_trade, .name = "demo/tick_to_trade", .unit = "ns", .target = 1.1);
+BENCH_ROW(tick_to_trade, .name = "demo/tick_to_trade", .unit = "ns");
 BENCH_ROW(receive_send, .name = "demo/receive_send", .unit = "ns");
 
 APUS_RESOURCE_DEFINE(engine)

@@ -9,7 +9,7 @@
  */
 #include "bench_idle.h"
 
-BENCH_ROW(idle_turn, .name = "loop/idle_turn", .unit = "ns", .batch = 1000, .target = 2.2);
+BENCH_ROW(idle_turn, .name = "loop/idle_turn", .unit = "ns", .batch = 1000);
 BENCH_ROW(idle_turn_polled, .name = "loop/idle_turn_polled", .unit = "ns", .batch = 100);
 BENCH_ROW(idle_turn_uring, .name = "loop/idle_turn_uring", .unit = "ns", .batch = 1000);
 

@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-BENCH_ROW(memory_task, .name = "memory/task", .unit = "bytes", .target = 1.0);
-BENCH_ROW(memory_timer, .name = "memory/timer", .unit = "bytes", .target = 1.0);
-BENCH_ROW(memory_tcp, .name = "memory/tcp", .unit = "bytes", .target = 1.0);
+BENCH_ROW(memory_task, .name = "memory/task", .unit = "bytes");
+BENCH_ROW(memory_timer, .name = "memory/timer", .unit = "bytes");
+BENCH_ROW(memory_tcp, .name = "memory/tcp", .unit = "bytes");
 
 static void task(struct bench *b)
 {

@@ -15,19 +15,16 @@
 #include <string.h>
 #include <unistd.h>
 
-BENCH_ROW(tcp_echo_hot, .name = "net/tcp_echo/hot", .unit = "ns", .batch = 1, .target = 1.06);
-BENCH_ROW(tcp_echo_epoll, .name = "net/tcp_echo/epoll", .unit = "ns", .batch = 1,
-	.target = 1.02);
-BENCH_ROW(tcp_echo_uring, .name = "net/tcp_echo/uring", .unit = "ns", .batch = 1,
-	.target = 1.04);
-BENCH_ROW(udp_echo_hot, .name = "net/udp_echo/hot", .unit = "ns", .batch = 1, .target = 1.08);
+BENCH_ROW(tcp_echo_hot, .name = "net/tcp_echo/hot", .unit = "ns", .batch = 1);
+BENCH_ROW(tcp_echo_epoll, .name = "net/tcp_echo/epoll", .unit = "ns", .batch = 1);
+BENCH_ROW(tcp_echo_uring, .name = "net/tcp_echo/uring", .unit = "ns", .batch = 1);
+BENCH_ROW(udp_echo_hot, .name = "net/udp_echo/hot", .unit = "ns", .batch = 1);
 BENCH_ROW(udp_echo_epoll, .name = "net/udp_echo/epoll", .unit = "ns", .batch = 1);
 BENCH_ROW(udp_echo_uring, .name = "net/udp_echo/uring", .unit = "ns", .batch = 1);
 BENCH_ROW(idle_connections_0, .name = "net/idle_connections/0", .unit = "ns", .batch = 100);
-BENCH_ROW(idle_connections_1k, .name = "net/idle_connections/1k", .unit = "ns", .batch = 100,
-	.target = 1.1);
+BENCH_ROW(idle_connections_1k, .name = "net/idle_connections/1k", .unit = "ns", .batch = 100);
 BENCH_ROW(idle_connections_10k, .name = "net/idle_connections/10k", .unit = "ns",
-	.batch = 100, .target = 1.1);
+	.batch = 100);
 
 enum { OVER_HOT, OVER_EPOLL, OVER_URING };
 

@@ -12,10 +12,8 @@
 
 #include <string.h>
 
-BENCH_ROW(slab_hot, .name = "slab/claim_release/hot", .unit = "ns", .batch = SLAB_COUNT,
-	.target = 1.2);
-BENCH_ROW(slab_deep, .name = "slab/claim_release/deep", .unit = "ns", .batch = SLAB_COUNT,
-	.target = 1.2);
+BENCH_ROW(slab_hot, .name = "slab/claim_release/hot", .unit = "ns", .batch = SLAB_COUNT);
+BENCH_ROW(slab_deep, .name = "slab/claim_release/deep", .unit = "ns", .batch = SLAB_COUNT);
 
 static int slab_open(struct bench *b, struct apus_slab *slab)
 {

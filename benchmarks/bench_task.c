@@ -11,13 +11,10 @@
 
 #include "bench_loop.h"
 
-BENCH_ROW(spawn_join, .name = "task/spawn_join", .unit = "ns", .batch = TASK_BATCH,
-	.target = 2.0);
-BENCH_ROW(spawn_batch, .name = "task/spawn_batch", .unit = "ns", .batch = TASK_BATCH,
-	.target = 1.6);
-BENCH_ROW(yield_1, .name = "task/yield_1", .unit = "ns", .batch = TASK_BATCH, .target = 1.4);
-BENCH_ROW(yield_1000, .name = "task/yield_1000", .unit = "ns", .batch = TASK_BATCH,
-	.target = 1.4);
+BENCH_ROW(spawn_join, .name = "task/spawn_join", .unit = "ns", .batch = TASK_BATCH);
+BENCH_ROW(spawn_batch, .name = "task/spawn_batch", .unit = "ns", .batch = TASK_BATCH);
+BENCH_ROW(yield_1, .name = "task/yield_1", .unit = "ns", .batch = TASK_BATCH);
+BENCH_ROW(yield_1000, .name = "task/yield_1000", .unit = "ns", .batch = TASK_BATCH);
 
 /* What a child is started with and answers: no frame, it ends in its first poll. */
 struct child {

@@ -28,8 +28,8 @@ struct result {
 	const struct bench_row *row;
 	const char *who;
 	uint64_t n;
-	double min, p50, p95, p99, p999, max;
-	double spread;          /* of the repetitions' p50: (max - min) / median */
+	double min, p50, p95, p99, p999, p9999, max;
+	double p50_spread, p99_spread, p999_spread; /* between repetitions: the most - the least */
 };
 
 /* The stamp's clock. */
@@ -57,12 +57,19 @@ struct disturbance {
 #define HICCUP_NS 1000
 #define REPEAT_MAX 101
 
+/* Repetitions, and the time of sampling in each, where neither a row nor an option says other. */
+#define REPEAT 7
+#define REPEAT_QUICK 2
+#define BUDGET_NS 200000000
+#define BUDGET_QUICK_NS 5000000
+
 int meter_init(struct meter *meter, bool exact);
 void meter_hiccups(const struct meter *meter, int64_t watch_ns, struct hiccups *hiccups);
 void meter_disturbance(int cpu, struct disturbance *now);
 
 void summarize(double *samples, uint32_t count, struct result *result);
 void combine(const struct result *repetitions, uint32_t count, struct result *result);
+double spread_of(const struct result *result);
 
 void print_about(FILE *out, const struct options *options, const struct meter *meter,
 	const struct hiccups *hiccups, int cpu);

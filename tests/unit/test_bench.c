@@ -16,15 +16,15 @@ static bool is(double a, double b)
 START_TEST(a_percentile_is_the_nearest_rank_of_what_was_measured)
 {
 	struct result result;
-	double samples[1000];
+	double samples[10000];
 
-	for (int i = 0; i < 1000; i++)
-		samples[i] = (double)((i * 7919) % 1000 + 1); /* 1 ... 1000 in disorder */
-	summarize(samples, 1000, &result);
-	ck_assert(result.n == 1000);
-	ck_assert(is(result.min, 1) && is(result.max, 1000));
-	ck_assert(is(result.p50, 500) && is(result.p95, 950));
-	ck_assert(is(result.p99, 990) && is(result.p999, 999));
+	for (int i = 0; i < 10000; i++)
+		samples[i] = (double)((i * 7919) % 10000 + 1); /* 1 ... 10000 in disorder */
+	summarize(samples, 10000, &result);
+	ck_assert(result.n == 10000);
+	ck_assert(is(result.min, 1) && is(result.max, 10000));
+	ck_assert(is(result.p50, 5000) && is(result.p95, 9500));
+	ck_assert(is(result.p99, 9900) && is(result.p999, 9990) && is(result.p9999, 9999));
 }
 END_TEST
 
@@ -63,7 +63,8 @@ START_TEST(repetitions_are_joined_by_their_medians_and_extremes)
 	ck_assert(is(result.min, 1) && is(result.max, 99));
 	ck_assert(is(result.p50, 12) && is(result.p95, 30));
 	ck_assert(is(result.p99, 50) && is(result.p999, 80));
-	ck_assert(is(result.spread, 4.0 / 12));
+	ck_assert(is(result.p50_spread, 4) && is(spread_of(&result), 4.0 / 12));
+	ck_assert(is(result.p99_spread, 40) && is(result.p999_spread, 30));
 	combine(repetitions, 2, &result);
 	ck_assert(is(result.p50, 12) && is(result.p95, 30));
 }
@@ -72,7 +73,8 @@ END_TEST
 START_TEST(a_line_of_json_has_exactly_the_keys_of_its_readers)
 {
 	struct result result = { .row = &row, .who = "apus", .n = 7, .min = 1, .p50 = 2.5,
-		.p95 = 3, .p99 = 4, .p999 = 5, .max = 6 };
+		.p95 = 3, .p99 = 4, .p999 = 5, .p9999 = 5.5, .max = 6,
+		.p50_spread = 0.1, .p99_spread = 0.2, .p999_spread = 0.3 };
 	char line[512] = "";
 	FILE *out = fmemopen(line, sizeof line, "w");
 
@@ -80,7 +82,8 @@ START_TEST(a_line_of_json_has_exactly_the_keys_of_its_readers)
 	fclose(out);
 	ck_assert_str_eq(line, "{\"bench\": \"a/row\", \"who\": \"apus\", \"unit\": \"ns\", "
 		"\"n\": 7, \"min\": 1.000, \"p50\": 2.500, \"p95\": 3.000, \"p99\": 4.000, "
-		"\"p999\": 5.000, \"max\": 6.000}\n");
+		"\"p999\": 5.000, \"max\": 6.000, \"p9999\": 5.500, \"p50_spread\": 0.100, "
+		"\"p99_spread\": 0.200, \"p999_spread\": 0.300}\n");
 }
 END_TEST
 
