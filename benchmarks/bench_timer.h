@@ -36,4 +36,21 @@ static inline int64_t timer_delay_far(uint64_t *state)
 	return TIMER_HOUR + (int64_t)(bench_random(state) % (9 * TIMER_HOUR));
 }
 
+/* A peer's functions of these names, in the rows that compare peers. */
+#define TIMER_PEER(who_)                                                               \
+	BENCH_ENTRANT(arm_disarm_0, .row = "timer/arm_disarm/0", .who = who_,          \
+		.run = arm_disarm, .arg = 0);                                          \
+	BENCH_ENTRANT(arm_disarm_10k, .row = "timer/arm_disarm/10k", .who = who_,      \
+		.run = arm_disarm, .arg = 10000);                                      \
+	BENCH_ENTRANT(arm_disarm_1m, .row = "timer/arm_disarm/1M", .who = who_,        \
+		.run = arm_disarm, .arg = 1000000);                                    \
+	BENCH_ENTRANT(arm_fire_0, .row = "timer/arm_fire/0", .who = who_,              \
+		.run = arm_fire, .arg = 0);                                            \
+	BENCH_ENTRANT(arm_fire_10k, .row = "timer/arm_fire/10k", .who = who_,          \
+		.run = arm_fire, .arg = 10000);                                        \
+	BENCH_ENTRANT(arm_fire_1m, .row = "timer/arm_fire/1M", .who = who_,            \
+		.run = arm_fire, .arg = 1000000);                                      \
+	BENCH_ENTRANT(worst_turn_1m, .row = "timer/worst_turn/1M", .who = who_,        \
+		.run = worst_turn, .arg = 1000000)
+
 #endif
