@@ -55,7 +55,8 @@ enum apusi_slot_flags {
 	APUSI_LISTENS = 1 << 8,     /* a listener */
 	APUSI_FED = 1 << 9,         /* what comes is read from the backend, not from the socket */
 	APUSI_PARKS = 1 << 10,      /* lent to park on: nobody awaits it, no turn asks for it */
-	APUSI_BRIEF = 1 << 11       /* datagrams, asked for at no more than datagram_bytes */
+	APUSI_BRIEF = 1 << 11,      /* datagrams, asked for at no more than datagram_bytes */
+	APUSI_LINGERS = 1 << 12     /* watched or not: the backend has something in the kernel */
 };
 
 struct apusi_slot {

@@ -270,7 +270,7 @@ bool apusi_slot_is_twice(struct apus_io *io, const struct apusi_slot *slot)
 
 static void slot_unwatch(struct apus_io *io, struct apusi_slot *slot)
 {
-	if (!is_watched_at_all(slot))
+	if (!is_watched_at_all(slot) && (slot->flags & APUSI_LINGERS) == 0)
 		return;
 	io->backend->remove(io, slot);
 	apusi_slot_unwatched(io, slot, APUSI_WATCHED | APUSI_WATCHED_OUT);

@@ -6,9 +6,10 @@
  *   Threads    the loop's thread only: the ring has a single issuer.
  *   Source     io_uring: Axboe, "Efficient IO with io_uring", 2019.
  *
- * A slot has at most two requests in the kernel: one for reading, which goes on until it is
- * cancelled (multishot), and one for writing, which ends with its first event.  Both hold the
- * open file, so a slot is not ended before the kernel has answered the last of them: `settle`
+ * A slot has at most three requests in the kernel: one for reading, which goes on until it is
+ * cancelled (multishot), one for writing, which ends with its first event, and beside a stream
+ * that is received from, one for its end (uring_receive.c says why).  All hold the open file,
+ * so a slot is not ended before the kernel has answered the last of them: `settle`
  * cancels, and reaps until that has happened.  Hence no completion ever names a slot that is
  * gone, and what a cancelled request still brought is seen while the slot lives.
  *
@@ -36,6 +37,7 @@ enum apusi_uring_kind {
 	APUSI_URING_WRITE,     /* and for writing: both are polls */
 	APUSI_URING_RECEIVE,   /* a slot's request for reading that brings the bytes */
 	APUSI_URING_ACCEPT,    /* and one that brings connections */
+	APUSI_URING_HANGUP,    /* a poll for the end of what a slot receives */
 	APUSI_URING_KIND_MASK = 7
 };
 
@@ -44,7 +46,8 @@ enum { APUSI_URING_KIND_BITS = 3 };
 /* A slot's requests, kept in slot->backend. */
 enum apusi_uring_armed {
 	APUSI_URING_READS = 1 << 0,
-	APUSI_URING_WRITES = 1 << 1
+	APUSI_URING_WRITES = 1 << 1,
+	APUSI_URING_HANGUPS = 1 << 2
 };
 
 enum apusi_uring_how {
@@ -169,6 +172,7 @@ bool apusi_uring_lend(struct apus_io *io, uint32_t index);
 bool apusi_uring_can_receive(const struct apus_io *io, struct apusi_slot *slot);
 int apusi_uring_arm_receive(struct apus_io *io, struct apusi_slot *slot);
 void apusi_uring_received(struct apus_io *io, const struct io_uring_cqe *cqe);
+void apusi_uring_hung_up(struct apus_io *io, const struct io_uring_cqe *cqe);
 int64_t apusi_uring_read(struct apus_io *io, struct apusi_slot *slot, void *data, size_t bytes);
 bool apusi_uring_has(struct apusi_slot *slot);
 int64_t apusi_uring_read_segment(struct apus_io *io, struct apusi_slot *slot,

@@ -53,7 +53,9 @@ void apusi_uring_remove(struct apus_io *io, struct apusi_slot *slot)
 		cancel_reads(io, slot);
 	if (own->armed & APUSI_URING_WRITES)
 		(void)cancel_ask(io, apusi_uring_data(slot, APUSI_URING_WRITE), 0);
-	settle(io, &own->armed, APUSI_URING_READS | APUSI_URING_WRITES);
+	if (own->armed & APUSI_URING_HANGUPS)
+		(void)cancel_ask(io, apusi_uring_data(slot, APUSI_URING_HANGUP), 0);
+	settle(io, &own->armed, APUSI_URING_READS | APUSI_URING_WRITES | APUSI_URING_HANGUPS);
 }
 
 /* ---- what a slot holds ----------------------------------------------------------- */

@@ -1,3 +1,5 @@
+#define _GNU_SOURCE
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,6 +18,12 @@
  *
  * A slot that nobody reads holds few segments only: then its request is cancelled, and what
  * else comes stays with the kernel, and with the sender.
+ *
+ * The kernel's habit (6.18, and before): one run of the request receives what is there once,
+ * and then waits for the next wake-up.  After a reset there is none.  Where bytes with a reset
+ * directly behind them were there before it ran, the bytes are told, and the end never is.  So
+ * a poll for the end stands beside the request; when that is answered, the request is cancelled,
+ * and what there is, bytes and the end, is read from the socket.
  */
 
 enum { GROUP = 0, HELD_SHARE = 8, HELD_MIN = 2, LENT_SHARE = 4 };
@@ -165,9 +173,28 @@ bool apusi_uring_can_receive(const struct apus_io *io, struct apusi_slot *slot)
 	       (apusi_uring_slot_of(slot)->how & APUSI_URING_DIRECT) == 0;
 }
 
+static int arm_hangup(struct apus_io *io, struct apusi_slot *slot)
+{
+	struct apusi_uring_slot *own = apusi_uring_slot_of(slot);
+	struct io_uring_sqe *sqe;
+
+	if (own->armed & APUSI_URING_HANGUPS)
+		return 0;
+	sqe = apusi_uring_claim(io);
+	if (apus_unlikely(sqe == NULL))
+		return -EAGAIN;
+	io_uring_prep_poll_add(sqe, slot->fd, POLLRDHUP);
+	io_uring_sqe_set_data64(sqe, apusi_uring_data(slot, APUSI_URING_HANGUP));
+	apusi_uring_of(io)->in_flight++;
+	own->armed |= APUSI_URING_HANGUPS;
+	slot->flags |= APUSI_LINGERS;
+	return 0;
+}
+
 int apusi_uring_arm_receive(struct apus_io *io, struct apusi_slot *slot)
 {
-	struct io_uring_sqe *sqe = apusi_uring_claim(io);
+	int err = slot->flags & APUSI_BRIEF ? 0 : arm_hangup(io, slot);
+	struct io_uring_sqe *sqe = err ? NULL : apusi_uring_claim(io);
 
 	if (apus_unlikely(sqe == NULL))
 		return -EAGAIN;
@@ -187,6 +214,17 @@ int apusi_uring_arm_receive(struct apus_io *io, struct apusi_slot *slot)
 
 /* ---- completions ------------------------------------------------------------------------- */
 
+static void receive_stop(struct apus_io *io, struct apusi_slot *slot)
+{
+	apusi_uring_slot_of(slot)->how |= APUSI_URING_STOPPING;
+	apusi_uring_cancel(io, apusi_uring_data(slot, APUSI_URING_RECEIVE));
+}
+
+static inline bool can_stop(const struct apusi_uring_slot *own)
+{
+	return (own->how & (APUSI_URING_FEEDS | APUSI_URING_STOPPING)) == APUSI_URING_FEEDS;
+}
+
 /* What came is told by the slot's next read; see the head of this file. */
 static void received(struct apus_io *io, struct apusi_slot *slot, const struct io_uring_cqe *cqe)
 {
@@ -203,10 +241,9 @@ static void received(struct apus_io *io, struct apusi_slot *slot, const struct i
 		own->armed &= (uint8_t)~APUSI_URING_READS;
 		own->how &= (uint8_t)~(APUSI_URING_FEEDS | APUSI_URING_STOPPING);
 		apusi_slot_unwatched(io, slot, APUSI_WATCHED);
-	} else if (own->count >= uring->held_max && (own->how & APUSI_URING_STOPPING) == 0) {
-		own->how |= APUSI_URING_STOPPING;
+	} else if (own->count >= uring->held_max && can_stop(own)) {
 		uring->counts.held_back++;
-		apusi_uring_cancel(io, apusi_uring_data(slot, APUSI_URING_RECEIVE));
+		receive_stop(io, slot);
 	}
 	apusi_io_event(io, apusi_slot_token(slot), APUSI_IN);
 }
@@ -229,6 +266,22 @@ void apusi_uring_received(struct apus_io *io, const struct io_uring_cqe *cqe)
 		io->counts.stale_events++;
 	if (apus_unlikely(has_segment && (slot == NULL || cqe->res <= 0)))
 		apusi_segment_free(io, cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+}
+
+/* See the kernel's habit at the head of this file. */
+void apusi_uring_hung_up(struct apus_io *io, const struct io_uring_cqe *cqe)
+{
+	struct apusi_slot *slot = apusi_slot_find(io, apusi_uring_token(cqe->user_data));
+	struct apusi_uring_slot *own;
+
+	apusi_uring_of(io)->in_flight--;
+	if (slot == NULL)
+		return;
+	own = apusi_uring_slot_of(slot);
+	own->armed &= (uint8_t)~APUSI_URING_HANGUPS;
+	slot->flags &= ~(uint32_t)APUSI_LINGERS;
+	if (cqe->res != -ECANCELED && can_stop(own))
+		receive_stop(io, slot);
 }
 
 /* ---- reading ----------------------------------------------------------------------------- */

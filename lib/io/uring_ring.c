@@ -60,6 +60,9 @@ static inline void dispatch(struct apus_io *io, const struct io_uring_cqe *cqe)
 	case APUSI_URING_ACCEPT:
 		apusi_uring_accepted(io, cqe);
 		break;
+	case APUSI_URING_HANGUP:
+		apusi_uring_hung_up(io, cqe);
+		break;
 	case APUSI_URING_WAKE:
 		apusi_uring_woken(io, cqe);
 		break;

@@ -73,7 +73,7 @@ struct call {
 	struct apus_write write;
 	struct apus_batch *batch;
 	const struct iovec *parts;
-	void *data;
+	void *data, *arg; /* arg: of a poll function of the test's own */
 	size_t bytes;
 	int64_t timeout_ns;
 	apus_poll answer;

@@ -536,6 +536,42 @@ START_TEST(what_the_ring_brought_comes_before_the_end)
 }
 END_TEST
 
+/* Just after our read was refused, and before the kernel hears of the wait. */
+static apus_poll read_and_let_go(struct apus_cx *cx, struct call *call)
+{
+	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+	apus_poll answer = tcp_read(cx, call);
+	int *theirs = call->arg;
+
+	if (*theirs < 0)
+		return answer;
+	ck_assert_int_eq(answer, APUS_PENDING);
+	ck_assert_int_eq(setsockopt(*theirs, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+	raw_write(*theirs, "abcd", 4);
+	close(*theirs);
+	*theirs = -1;
+	return answer;
+}
+
+START_TEST(a_reset_directly_behind_bytes_is_told)
+{
+	char buffer[8];
+	int theirs;
+	struct call call = { .data = buffer, .bytes = sizeof buffer, .arg = &theirs };
+
+	NEEDS_URING();
+	loop_open_with(plain);
+	call.tcp = pair_open(&theirs);
+	call.poll = read_and_let_go;
+	ck_assert_int_eq(call_run(&call), 4);
+	ck_assert_int_eq(call_run(&call), -ECONNRESET);
+	ck_assert_int_eq(call_run(&call), 0);
+	ck_assert_int_eq(apus_tcp_close(main_loop, call.tcp), 0);
+	expect_segments_back();
+	loop_close();
+}
+END_TEST
+
 static void few_segments(struct apus_config *config)
 {
 	plain(config);
@@ -1651,6 +1687,7 @@ int main(int argc, char **argv)
 		a_closed_loop_holds_no_file,
 		a_stream_of_ours_is_received_by_the_ring,
 		what_the_ring_brought_comes_before_the_end,
+		a_reset_directly_behind_bytes_is_told,
 		a_flood_that_nobody_reads_starves_nobody,
 		one_that_nobody_reads_holds_little,
 		what_is_closed_gives_its_segments_back,
