@@ -6,6 +6,8 @@
 
 #include "bench.h"
 
+#include <string.h>
+
 #define TASK_BATCH 1000
 
 /*
@@ -22,7 +24,9 @@ struct relay {
 
 static inline void relay_begin(struct relay *relay, struct bench *b)
 {
-	*relay = (struct relay){ .b = b, .crowd = (uint32_t)b->arg };
+	memset(relay, 0, sizeof *relay);
+	relay->b = b;
+	relay->crowd = (uint32_t)b->arg;
 	(void)bench_more(b);
 }
 
