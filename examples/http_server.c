@@ -40,12 +40,7 @@ static void session_cleanup(struct apus_cx *cx, struct session *self)
 
 /* ---- what is answered ----------------------------------------------------------- */
 
-static struct http_text text_of(const char *text)
-{
-	return (struct http_text){ text, strlen(text) };
-}
-
-static struct http_text counters_text(struct apus_cx *cx, char *text, size_t room)
+static struct text counters_text(struct apus_cx *cx, char *text, size_t room)
 {
 	struct apus_counters counters;
 
@@ -58,27 +53,27 @@ static struct http_text counters_text(struct apus_cx *cx, char *text, size_t roo
 }
 
 static int answer_find(struct apus_cx *cx, const struct http_request *request, char *text,
-	size_t room, struct http_text *body)
+	size_t room, struct text *body)
 {
-	bool gets = request->is_head || http_text_is(request->method, "GET");
+	bool gets = request->is_head || text_is(request->method, "GET");
 
 	*body = text_of("");
-	if (http_text_is(request->target, "/"))
+	if (text_is(request->target, "/"))
 		*body = text_of("hello, world\n");
-	else if (http_text_is(request->target, "/counters"))
+	else if (text_is(request->target, "/counters"))
 		*body = counters_text(cx, text, room);
-	else if (http_text_is(request->target, "/echo"))
+	else if (text_is(request->target, "/echo"))
 		*body = request->body;
 	else
 		return 404;
-	return gets != http_text_is(request->target, "/echo") ? 200 : 405;
+	return gets != text_is(request->target, "/echo") ? 200 : 405;
 }
 
 static void request_answer(struct apus_cx *cx, struct session *self,
 	const struct http_request *request)
 {
 	char text[256];
-	struct http_text body;
+	struct text body;
 	int status = answer_find(cx, request, text, sizeof text, &body);
 
 	request_count++;

@@ -73,7 +73,7 @@ static void do_echo(struct asked *asked)
 
 static int pair_set(struct asked *asked, size_t i)
 {
-	const struct resp_text *words = asked->command->words;
+	const struct text *words = asked->command->words;
 
 	return store_set(asked->store, words[i].at, words[i].bytes, words[i + 1].at,
 		words[i + 1].bytes);
@@ -98,12 +98,12 @@ static void do_mset(struct asked *asked)
 	reply_stored(asked, err);
 }
 
-static void reply_value(struct asked *asked, struct resp_text key)
+static void reply_value(struct asked *asked, struct text key)
 {
 	const struct store_entry *entry = store_find(asked->store, key.at, key.bytes);
 
 	if (entry != NULL)
-		resp_bulk(asked->out, (struct resp_text){ entry->value, entry->value_bytes });
+		resp_bulk(asked->out, (struct text){ entry->value, entry->value_bytes });
 	else
 		resp_nil(asked->out);
 }
@@ -124,14 +124,14 @@ static void do_mget(struct asked *asked)
 
 static void add(struct asked *asked, int64_t by)
 {
-	struct resp_text key = asked->command->words[1];
+	struct text key = asked->command->words[1];
 	const struct store_entry *entry = store_find(asked->store, key.at, key.bytes);
 	int64_t number = 0;
 	char text[24];
 	int bytes, err;
 
 	if (entry != NULL &&
-	    !resp_number((struct resp_text){ entry->value, entry->value_bytes }, &number)) {
+	    !resp_number((struct text){ entry->value, entry->value_bytes }, &number)) {
 		resp_line(asked->out, '-', "ERR value is not an integer or out of range");
 		return;
 	}
@@ -237,7 +237,7 @@ static void command_run(struct asked *asked)
 	size_t i;
 
 	for (i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
-		if (!resp_is(command->words[0], verbs[i].name))
+		if (!text_is_nocase(command->words[0], verbs[i].name))
 			continue;
 		if (command->count < verbs[i].words_min)
 			resp_line(asked->out, '-', "ERR wrong number of arguments");
@@ -253,7 +253,7 @@ static void command_run(struct asked *asked)
 /* The room that the reply to a command may take. */
 static size_t reply_room(const struct resp_command *command)
 {
-	return resp_is(command->words[0], "MGET") ? command->count * REPLY_MAX :
+	return text_is_nocase(command->words[0], "MGET") ? command->count * REPLY_MAX :
 		command->count > 1 && command->words[1].bytes > STORE_VALUE_MAX ?
 		command->words[1].bytes + 64 : REPLY_MAX;
 }

@@ -1,39 +1,13 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "http.h"
 
-bool http_text_is(struct http_text text, const char *word)
-{
-	return strlen(word) == text.bytes && memcmp(text.at, word, text.bytes) == 0;
-}
-
-static bool text_is_nocase(struct http_text text, const char *word)
-{
-	return strlen(word) == text.bytes && strncasecmp(text.at, word, text.bytes) == 0;
-}
-
-/* ---- lines ---------------------------------------------------------------------- */
-
-/* The line at *at, without its end; false: there is no end yet. */
-static bool line_next(const char *data, size_t bytes, size_t *at, struct http_text *line)
-{
-	const char *end = (const char *)memchr(data + *at, '\n', bytes - *at);
-
-	if (end == NULL)
-		return false;
-	line->at = data + *at;
-	line->bytes = (size_t)(end - line->at);
-	*at += line->bytes + 1;
-	if (line->bytes > 0 && line->at[line->bytes - 1] == '\r')
-		line->bytes--;
-	return true;
-}
+/* ---- parts of a line --------------------------------------------------------------- */
 
 /* What stands before the first `mark`; the rest stays in text. */
-static bool text_split(struct http_text *text, char mark, struct http_text *before)
+static bool text_split(struct text *text, char mark, struct text *before)
 {
 	const char *at = (const char *)memchr(text->at, mark, text->bytes);
 
@@ -46,7 +20,7 @@ static bool text_split(struct http_text *text, char mark, struct http_text *befo
 	return true;
 }
 
-static struct http_text text_trim(struct http_text text)
+static struct text text_trim(struct text text)
 {
 	while (text.bytes > 0 && (*text.at == ' ' || *text.at == '\t')) {
 		text.at++;
@@ -65,7 +39,7 @@ struct head {
 	bool has_length, has_coding;
 };
 
-static bool is_token(struct http_text text)
+static bool is_token(struct text text)
 {
 	size_t i;
 
@@ -75,22 +49,22 @@ static bool is_token(struct http_text text)
 	return text.bytes > 0;
 }
 
-static int request_line(struct http_text line, struct http_request *request)
+static int request_line(struct text line, struct http_request *request)
 {
 	if (!text_split(&line, ' ', &request->method) || !is_token(request->method) ||
 	    !text_split(&line, ' ', &request->target) || request->target.bytes == 0)
 		return -400;
-	if (http_text_is(line, "HTTP/1.1"))
+	if (text_is(line, "HTTP/1.1"))
 		request->keeps_alive = true;
-	else if (http_text_is(line, "HTTP/1.0"))
+	else if (text_is(line, "HTTP/1.0"))
 		request->keeps_alive = false;
 	else
 		return line.bytes > 5 && memcmp(line.at, "HTTP/", 5) == 0 ? -505 : -400;
-	request->is_head = http_text_is(request->method, "HEAD");
+	request->is_head = text_is(request->method, "HEAD");
 	return 0;
 }
 
-static int length_field(struct http_text value, struct head *head)
+static int length_field(struct text value, struct head *head)
 {
 	uint64_t length = 0;
 	size_t i;
@@ -110,9 +84,9 @@ static int length_field(struct http_text value, struct head *head)
 	return 0;
 }
 
-static int field(struct http_text line, struct head *head, struct http_request *request)
+static int field(struct text line, struct head *head, struct http_request *request)
 {
-	struct http_text name;
+	struct text name;
 
 	if (!text_split(&line, ':', &name) || !is_token(name))
 		return -400;
@@ -132,18 +106,18 @@ static int field(struct http_text line, struct head *head, struct http_request *
 static ssize_t head_parse(const char *data, size_t bytes, struct head *head,
 	struct http_request *request)
 {
-	struct http_text line;
+	struct text line;
 	size_t at = 0;
 	int err;
 
 	/* Empty lines before a request are passed over (RFC 9112, 2.2). */
 	do
-		if (!line_next(data, bytes, &at, &line))
+		if (!text_line(data, bytes, &at, &line))
 			return 0;
 	while (line.bytes == 0);
 	err = request_line(line, request);
 	while (!err) {
-		if (!line_next(data, bytes, &at, &line))
+		if (!text_line(data, bytes, &at, &line))
 			return 0;
 		if (line.bytes == 0)
 			return (ssize_t)at;
@@ -191,7 +165,7 @@ static const char *status_text(int status)
 	}
 }
 
-size_t http_answer(char *out, size_t room, int status, struct http_text body,
+size_t http_answer(char *out, size_t room, int status, struct text body,
 	const struct http_request *request)
 {
 	size_t body_bytes = request->is_head ? 0 : body.bytes;

@@ -11,13 +11,10 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-struct http_text {
-	const char *at;
-	size_t bytes;
-};
+#include "text.h"
 
 struct http_request {
-	struct http_text method, target, body;
+	struct text method, target, body;
 	bool keeps_alive;
 	bool is_head;
 };
@@ -30,13 +27,11 @@ struct http_request {
 ssize_t http_parse(const char *data, size_t bytes, size_t head_bytes_max, size_t body_bytes_max,
 	struct http_request *request);
 
-bool http_text_is(struct http_text text, const char *word);
-
 /*
  * Writes an answer's head, and the body behind it unless only the head was asked for: the
  * bytes, or 0: there is not so much room.
  */
-size_t http_answer(char *out, size_t room, int status, struct http_text body,
+size_t http_answer(char *out, size_t room, int status, struct text body,
 	const struct http_request *request);
 
 #endif

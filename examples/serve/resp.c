@@ -2,16 +2,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "resp.h"
 
-bool resp_is(struct resp_text text, const char *word)
-{
-	return strlen(word) == text.bytes && strncasecmp(text.at, word, text.bytes) == 0;
-}
-
-bool resp_number(struct resp_text text, int64_t *number)
+bool resp_number(struct text text, int64_t *number)
 {
 	bool is_negative = text.bytes > 0 && text.at[0] == '-';
 	size_t i = is_negative ? 1 : 0;
@@ -34,22 +28,7 @@ bool resp_number(struct resp_text text, int64_t *number)
 
 /* ---- commands ----------------------------------------------------------------------- */
 
-/* The line at *at, without its end; false: there is no end yet. */
-static bool line_next(const char *data, size_t bytes, size_t *at, struct resp_text *line)
-{
-	const char *end = (const char *)memchr(data + *at, '\n', bytes - *at);
-
-	if (end == NULL)
-		return false;
-	line->at = data + *at;
-	line->bytes = (size_t)(end - line->at);
-	*at += line->bytes + 1;
-	if (line->bytes > 0 && line->at[line->bytes - 1] == '\r')
-		line->bytes--;
-	return true;
-}
-
-static ssize_t inline_parse(struct resp_text line, size_t at, struct resp_command *command)
+static ssize_t inline_parse(struct text line, size_t at, struct resp_command *command)
 {
 	size_t i = 0;
 
@@ -62,28 +41,28 @@ static ssize_t inline_parse(struct resp_text line, size_t at, struct resp_comman
 			return -1;
 		if (i > begin)
 			command->words[command->count++] =
-				(struct resp_text){ line.at + begin, i - begin };
+				(struct text){ line.at + begin, i - begin };
 		i++;
 	}
 	return (ssize_t)at;
 }
 
 /* A count or a length behind its mark. */
-static bool header_parse(struct resp_text line, char mark, int64_t max, int64_t *number)
+static bool header_parse(struct text line, char mark, int64_t max, int64_t *number)
 {
-	struct resp_text digits = { line.at + 1, line.bytes - 1 };
+	struct text digits = { line.at + 1, line.bytes - 1 };
 
 	return line.bytes > 1 && line.at[0] == mark && resp_number(digits, number) &&
 	       *number >= 0 && *number <= max;
 }
 
 /* The word at *at: 1, 0: not there yet, -1. */
-static int word_parse(const char *data, size_t bytes, size_t *at, struct resp_text *word)
+static int word_parse(const char *data, size_t bytes, size_t *at, struct text *word)
 {
-	struct resp_text line;
+	struct text line;
 	int64_t length;
 
-	if (!line_next(data, bytes, at, &line))
+	if (!text_line(data, bytes, at, &line))
 		return 0;
 	if (!header_parse(line, '$', INT32_MAX, &length))
 		return -1;
@@ -97,13 +76,13 @@ static int word_parse(const char *data, size_t bytes, size_t *at, struct resp_te
 
 ssize_t resp_parse(const char *data, size_t bytes, struct resp_command *command)
 {
-	struct resp_text line;
+	struct text line;
 	int64_t count, i;
 	size_t at = 0;
 	int answer;
 
 	command->count = 0;
-	if (!line_next(data, bytes, &at, &line))
+	if (!text_line(data, bytes, &at, &line))
 		return 0;
 	if (line.bytes == 0 || line.at[0] != '*')
 		return inline_parse(line, at, command);
@@ -150,7 +129,7 @@ void resp_integer(struct resp_out *out, int64_t number)
 	out_print(out, ":%" PRId64 "\r\n", number);
 }
 
-void resp_bulk(struct resp_out *out, struct resp_text text)
+void resp_bulk(struct resp_out *out, struct text text)
 {
 	if (!out_takes(out, text.bytes + 32))
 		return;

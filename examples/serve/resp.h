@@ -12,16 +12,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { RESP_WORDS_MAX = 64 };
+#include "text.h"
 
-struct resp_text {
-	const char *at;
-	size_t bytes;
-};
+enum { RESP_WORDS_MAX = 64 };
 
 struct resp_command {
 	size_t count; /* 0: nothing was asked */
-	struct resp_text words[RESP_WORDS_MAX];
+	struct text words[RESP_WORDS_MAX];
 };
 
 /*
@@ -30,11 +27,8 @@ struct resp_command {
  */
 ssize_t resp_parse(const char *data, size_t bytes, struct resp_command *command);
 
-/* Without regard to case. */
-bool resp_is(struct resp_text text, const char *word);
-
 /* A whole number in decimal; false: it is none, or too large. */
-bool resp_number(struct resp_text text, int64_t *number);
+bool resp_number(struct text text, int64_t *number);
 
 /* Replies.  One that has no room is not begun, and `is_full` says so. */
 struct resp_out {
@@ -45,7 +39,7 @@ struct resp_out {
 
 void resp_line(struct resp_out *out, char kind, const char *text); /* '+' or '-' */
 void resp_integer(struct resp_out *out, int64_t number);
-void resp_bulk(struct resp_out *out, struct resp_text text);
+void resp_bulk(struct resp_out *out, struct text text);
 void resp_nil(struct resp_out *out);
 void resp_array(struct resp_out *out, size_t count);
 
