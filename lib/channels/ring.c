@@ -20,9 +20,10 @@ struct header {
 
 _Static_assert(sizeof(struct header) == UNIT, "a header is one unit");
 
+/* Whoever else writes the memory may have put a place between units: it is rounded down. */
 static struct header *header_at(const struct apus_ring *ring, uint64_t at)
 {
-	return (struct header *)(void *)(ring->data + (at & ring->mask));
+	return (struct header *)(void *)(ring->data + (at & ring->mask & ~(uint64_t)(UNIT - 1)));
 }
 
 static uint64_t record_size(size_t bytes)
@@ -672,7 +673,8 @@ int apus_ring_attach(struct apus_ring *ring, void *memory_, size_t memory_bytes)
 	if (apus_load_acquire(&memory->magic) != MAGIC || !(memory->flags & APUS_RING_SHARED))
 		return -EPROTO;
 	capacity = apus_load_relaxed(&memory->capacity); /* once, as above */
-	if (!capacity_is_sound(capacity) || memory_bytes < APUS_RING_BYTES(capacity))
+	if (!capacity_is_sound(capacity) || memory_bytes < APUS_RING_BYTES(capacity) ||
+	    apus_load_relaxed(&memory->head) % UNIT != 0)
 		return -EPROTO;
 	return ring_bind(ring, memory, capacity);
 }

@@ -268,6 +268,26 @@ START_TEST(memory_that_is_not_a_ring_is_refused_and_not_followed)
 }
 END_TEST
 
+/* Nor a place between two units: a header there would reach beyond the end. */
+START_TEST(a_place_between_units_leads_to_no_step_outside)
+{
+	static char roomy[APUS_RING_BYTES(CAPACITY) + 64] __attribute__((__aligned__(64)));
+	struct apus_ring_memory *shared = (struct apus_ring_memory *)(void *)roomy;
+	struct apus_ring other;
+
+	ck_assert_int_eq(apus_ring_init(&ring, roomy, CAPACITY, APUS_RING_SHARED), 0);
+	shared->head = CAPACITY - 8;
+	ck_assert_int_eq(apus_ring_attach(&other, roomy, APUS_RING_BYTES(CAPACITY)), -EPROTO);
+	shared->head = CAPACITY - 16;
+	ck_assert_int_eq(apus_ring_attach(&other, roomy, APUS_RING_BYTES(CAPACITY)), 0);
+	shared->tail = CAPACITY - 8;
+	(void)put(&other, 'a', 8);
+	ck_assert(is_filled(roomy + APUS_RING_BYTES(CAPACITY), 0, 64));
+	ck_assert_int_eq(apus_ring_deinit(&other), 0);
+	ring_drop();
+}
+END_TEST
+
 /* ---- passing over ------------------------------------------------------------ */
 
 /*
@@ -1027,6 +1047,7 @@ int main(int argc, char **argv)
 		threads_and_tasks_stand_in_one_line, closing_wakes_the_whole_line,
 		without_a_poller_nothing_is_claimed };
 	const TTest *const once[] = { memory_that_is_not_a_ring_is_refused_and_not_followed,
+		a_place_between_units_leads_to_no_step_outside,
 		two_processes_exchange_through_a_memfd,
 		a_process_killed_in_the_middle_of_a_claim_leaves_no_hole,
 		what_a_process_held_comes_back_when_it_has_died,
