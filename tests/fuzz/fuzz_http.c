@@ -21,7 +21,7 @@ static ssize_t parse(const uint8_t *data, size_t size, struct http_request *requ
 		FUZZ_MUST(fuzz_is_within(request->body.at, request->body.bytes, exact, (size_t)bytes));
 		FUZZ_MUST(request->method.bytes > 0 && request->target.bytes > 0);
 		FUZZ_MUST(request->body.bytes <= BODY_MAX);
-		FUZZ_MUST(request->is_head == http_text_is(request->method, "HEAD"));
+		FUZZ_MUST(request->is_head == text_is(request->method, "HEAD"));
 	} else {
 		FUZZ_MUST(bytes == 0 || bytes == -400 || bytes == -413 || bytes == -431 ||
 			bytes == -501 || bytes == -505);
@@ -34,7 +34,7 @@ static ssize_t parse(const uint8_t *data, size_t size, struct http_request *requ
 /* The answer fits its room or is none, and its body is there whole. */
 static void answer(const struct http_request *request, const uint8_t *data, size_t size)
 {
-	struct http_text body = { (const char *)data, size };
+	struct text body = { (const char *)data, size };
 	size_t room = size > 0 ? data[0] * 2u : 0, bytes;
 	char *out = (char *)malloc(room);
 

@@ -28,7 +28,7 @@ static ssize_t parse(const uint8_t *data, size_t size, struct resp_command *out)
 /* A number is what it says: written again, it is the same text, leading zeros aside. */
 static void numbers(const uint8_t *data, size_t size)
 {
-	struct resp_text text = { (const char *)data, size };
+	struct text text = { (const char *)data, size };
 	char digits[32];
 	int64_t number;
 
@@ -41,7 +41,7 @@ static void numbers(const uint8_t *data, size_t size)
 
 static void replies(const uint8_t *data, size_t size)
 {
-	struct resp_text text = { (const char *)data, size };
+	struct text text = { (const char *)data, size };
 	size_t room = size > 0 ? data[0] : 0, before;
 	struct resp_out out = { (char *)malloc(room), 0, room, false };
 
