@@ -149,7 +149,7 @@ static const struct bench_row **rows_sorted(void)
 	return rows;
 }
 
-static const struct bench_entrant *find_entrant(const char *row, const char *who)
+static const struct bench_entrant *entrant_named(const char *row, const char *who)
 {
 	const struct bench_entrant *const *at;
 
@@ -157,6 +157,11 @@ static const struct bench_entrant *find_entrant(const char *row, const char *who
 		if (strcmp((*at)->row, row) == 0 && strcmp((*at)->who, who) == 0)
 			return *at;
 	return NULL;
+}
+
+static const struct bench_entrant *find_entrant(const struct bench_row *row, const char *who)
+{
+	return entrant_named(row->like != NULL ? row->like : row->name, who);
 }
 
 static bool who_is_known(const char *who, size_t length)
@@ -199,7 +204,7 @@ static int check_registry(void)
 		for (row = __start_bench_rows; row < __stop_bench_rows; row++)
 			if (strcmp((*row)->name, (*at)->row) == 0)
 				break;
-		if (row == __stop_bench_rows || find_entrant((*at)->row, (*at)->who) != *at ||
+		if (row == __stop_bench_rows || entrant_named((*at)->row, (*at)->who) != *at ||
 		    !who_is_known((*at)->who, strlen((*at)->who))) {
 			fprintf(stderr, "bench: entrant %s of %s: no such row, or twice\n",
 				(*at)->who, (*at)->row);
@@ -253,13 +258,25 @@ static void bench_start(const struct run *run, const struct bench_row *row,
 	b->end = (uint64_t)(budget_ticks + budget_ticks / 10);
 }
 
+static void entrant_run(const struct bench_entrant *entrant, struct bench *b)
+{
+	struct neighbour neighbour;
+
+	if (!b->row->busy) {
+		entrant->run(b);
+	} else if (neighbour_start(b, &neighbour)) {
+		entrant->run(b);
+		neighbour_stop(&neighbour);
+	}
+}
+
 static int run_once(struct run *run, const struct bench_row *row,
 	const struct bench_entrant *entrant, struct result *result)
 {
 	struct bench b;
 
 	bench_start(run, row, entrant, &b);
-	entrant->run(&b);
+	entrant_run(entrant, &b);
 	run->failed |= b.failed;
 	if (b.failed || b.skipped)
 		return -ECANCELED;
@@ -292,7 +309,7 @@ static void contest_init(struct contest *contest, const struct options *options,
 	contest->row = row;
 	contest->repeat = repeat_of(options, row);
 	for (size_t i = 0; i < WHO_COUNT; i++) {
-		const struct bench_entrant *entrant = find_entrant(row->name, known_who[i]);
+		const struct bench_entrant *entrant = find_entrant(row, known_who[i]);
 
 		if (entrant != NULL && who_is_wanted(options, known_who[i]))
 			contest->entrants[contest->entrant_count++] = entrant;
@@ -382,7 +399,7 @@ static void list_row(const struct bench_row *row)
 	printf("%-30s %-5s %5u %-8s", row->name, row->unit, row->batch != 0 ? row->batch : 1,
 		row_against(row));
 	for (size_t i = 0; i < WHO_COUNT; i++)
-		if (find_entrant(row->name, known_who[i]) != NULL)
+		if (find_entrant(row, known_who[i]) != NULL)
 			printf(" %s", known_who[i]);
 	putchar('\n');
 }

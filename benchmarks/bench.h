@@ -46,6 +46,8 @@ struct bench_row {
 	int64_t budget_ns;      /* sampling time of a repetition; 0: the harness's own */
 	uint32_t repeat_min;    /* repetitions that this row needs at least */
 	const char *against;    /* the who that ratios are printed to; NULL: "limit" */
+	const char *like;       /* asked of the entrants of that row; NULL: of its own */
+	bool busy;              /* while a thread keeps another processor and its memory busy */
 	const char *file;
 	int line;
 };

@@ -30,6 +30,9 @@ int sockets_open(struct bench *b, struct sockets *sockets, uint32_t count);
 int sockets_open_far(struct bench *b, struct sockets *sockets, uint32_t count);
 void sockets_close(struct sockets *sockets);
 
+/* Closes the descriptors without a reset: a loop has duplicates, and will close those. */
+void sockets_forget(struct sockets *sockets);
+
 /* One pair of UDP sockets, each connected to the other. */
 int udp_pair_open(struct bench *b, int pair[2]);
 

@@ -4,8 +4,10 @@
  *            spawn_batch: ns a task, 1000 spawned, run and joined.
  *            yield_1: ns a turn in which one task is polled and yields, clock included.
  *            yield_1000: ns a poll, 1000 tasks that yield each turn.
+ *            scale/tasks: the same for 1 to 1,000,000 tasks.
  * Rival      rivals/limit_task.c, hand-written state machines in a FIFO.
- * Not shown  a task whose state is colder than the L2 cache.
+ * Not shown  a task whose state is colder than the L2 cache, but for the crowds of scale/tasks,
+ *            which no cache holds; those that wait while few run.
  */
 #include "bench_task.h"
 
@@ -15,6 +17,11 @@ BENCH_ROW(spawn_join, .name = "task/spawn_join", .unit = "ns", .batch = TASK_BAT
 BENCH_ROW(spawn_batch, .name = "task/spawn_batch", .unit = "ns", .batch = TASK_BATCH);
 BENCH_ROW(yield_1, .name = "task/yield_1", .unit = "ns", .batch = TASK_BATCH);
 BENCH_ROW(yield_1000, .name = "task/yield_1000", .unit = "ns", .batch = TASK_BATCH);
+BENCH_ROW(tasks_1, .name = "scale/tasks/1", .unit = "ns", .batch = TASK_BATCH);
+BENCH_ROW(tasks_1k, .name = "scale/tasks/1k", .unit = "ns", .batch = TASK_BATCH);
+BENCH_ROW(tasks_10k, .name = "scale/tasks/10k", .unit = "ns", .batch = 10000);
+BENCH_ROW(tasks_100k, .name = "scale/tasks/100k", .unit = "ns", .batch = 100000);
+BENCH_ROW(tasks_1m, .name = "scale/tasks/1M", .unit = "ns", .batch = 1000000);
 
 /* What a child is started with and answers: no frame, it ends in its first poll. */
 struct child {
@@ -169,6 +176,10 @@ static void yield_crowd(struct bench *b)
 	struct apus_loop *loop;
 
 	loop_config(&config);
+	if (b->arg >= config.slot_count) {
+		config.slot_count = config.task_budget = (uint32_t)b->arg + 1;
+		config.state_bytes = sizeof(struct leader);
+	}
 	loop = loop_open(b, &config);
 	if (loop == NULL)
 		return;
@@ -181,3 +192,12 @@ static void yield_crowd(struct bench *b)
 BENCH_ENTRANT(yield_1_apus, .row = "task/yield_1", .who = "apus", .run = yield_crowd, .arg = 1);
 BENCH_ENTRANT(yield_1000_apus, .row = "task/yield_1000", .who = "apus", .run = yield_crowd,
 	.arg = TASK_BATCH);
+BENCH_ENTRANT(tasks_1_apus, .row = "scale/tasks/1", .who = "apus", .run = yield_crowd, .arg = 1);
+BENCH_ENTRANT(tasks_1k_apus, .row = "scale/tasks/1k", .who = "apus", .run = yield_crowd,
+	.arg = 1000);
+BENCH_ENTRANT(tasks_10k_apus, .row = "scale/tasks/10k", .who = "apus", .run = yield_crowd,
+	.arg = 10000);
+BENCH_ENTRANT(tasks_100k_apus, .row = "scale/tasks/100k", .who = "apus", .run = yield_crowd,
+	.arg = 100000);
+BENCH_ENTRANT(tasks_1m_apus, .row = "scale/tasks/1M", .who = "apus", .run = yield_crowd,
+	.arg = 1000000);

@@ -6,6 +6,7 @@
 
 #include "bench.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 /* What was asked for. */
@@ -62,6 +63,16 @@ struct disturbance {
 #define REPEAT_QUICK 2
 #define BUDGET_NS 200000000
 #define BUDGET_QUICK_NS 5000000
+
+/* A thread on another processor that reads and writes more memory than its caches hold. */
+struct neighbour {
+	pthread_t thread;
+	uint32_t over;
+};
+
+/* False after a bench_skip. */
+bool neighbour_start(struct bench *b, struct neighbour *neighbour);
+void neighbour_stop(struct neighbour *neighbour);
 
 int meter_init(struct meter *meter, bool exact);
 void meter_hiccups(const struct meter *meter, int64_t watch_ns, struct hiccups *hiccups);

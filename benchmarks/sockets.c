@@ -238,6 +238,17 @@ void sockets_close(struct sockets *sockets)
 	free(sockets->theirs);
 }
 
+void sockets_forget(struct sockets *sockets)
+{
+	for (uint32_t i = 0; i < sockets->count; i++) {
+		if (sockets->ours[i] >= 0)
+			close(sockets->ours[i]);
+		if (sockets->theirs[i] >= 0)
+			close(sockets->theirs[i]);
+		sockets->ours[i] = sockets->theirs[i] = -1;
+	}
+}
+
 int udp_pair_open(struct bench *b, int pair[2])
 {
 	struct sockaddr_in address[2];

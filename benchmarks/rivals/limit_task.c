@@ -172,12 +172,16 @@ static int64_t yielder_poll(struct sched *sched, struct task *task)
 static void yield_crowd(struct bench *b)
 {
 	uint32_t crowd = (uint32_t)b->arg;
-	struct yielder yielders[TASK_BATCH];
+	struct yielder *yielders = bench_pages(b, crowd * sizeof *yielders);
 	struct sched sched;
 	bool stop = false;
 
-	if (!sched_open(&sched, b, crowd))
+	if (yielders == NULL)
 		return;
+	if (!sched_open(&sched, b, crowd)) {
+		bench_pages_free(yielders, crowd * sizeof *yielders);
+		return;
+	}
 	for (uint32_t i = 0; i < crowd; i++) {
 		struct task *task = sched_spawn(&sched, yielder_poll, true);
 
@@ -190,7 +194,17 @@ static void yield_crowd(struct bench *b)
 	if (sched.live != 0)
 		bench_fail(b, "%u tasks left", sched.live);
 	sched_close(&sched);
+	bench_pages_free(yielders, crowd * sizeof *yielders);
 }
 BENCH_ENTRANT(yield_1_limit, .row = "task/yield_1", .who = "limit", .run = yield_crowd, .arg = 1);
 BENCH_ENTRANT(yield_1000_limit, .row = "task/yield_1000", .who = "limit", .run = yield_crowd,
 	.arg = TASK_BATCH);
+BENCH_ENTRANT(tasks_1_limit, .row = "scale/tasks/1", .who = "limit", .run = yield_crowd, .arg = 1);
+BENCH_ENTRANT(tasks_1k_limit, .row = "scale/tasks/1k", .who = "limit", .run = yield_crowd,
+	.arg = 1000);
+BENCH_ENTRANT(tasks_10k_limit, .row = "scale/tasks/10k", .who = "limit", .run = yield_crowd,
+	.arg = 10000);
+BENCH_ENTRANT(tasks_100k_limit, .row = "scale/tasks/100k", .who = "limit", .run = yield_crowd,
+	.arg = 100000);
+BENCH_ENTRANT(tasks_1m_limit, .row = "scale/tasks/1M", .who = "limit", .run = yield_crowd,
+	.arg = 1000000);
