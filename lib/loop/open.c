@@ -157,7 +157,8 @@ static int open_io(struct apus_loop *loop)
 	if (loop->cx.io->fallback[0] != '\0')
 		apus_log(config->log_fn, config->log_arg, APUS_LOG_WARN, "backend %s: %s",
 			apusi_io_name(loop->cx.io), loop->cx.io->fallback);
-	return apusi_io_set_wake(loop->cx.io, loop->cx.port->wake_fd);
+	err = apusi_io_set_wake(loop->cx.io, loop->cx.port->wake_fd);
+	return err ? refuse(config, err, "waiting for other threads") : 0;
 }
 
 static int open_signals(struct apus_loop *loop)
