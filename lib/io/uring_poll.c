@@ -173,7 +173,9 @@ void apusi_uring_woken(struct apus_io *io, const struct io_uring_cqe *cqe)
 	if (cqe->flags & IORING_CQE_F_MORE)
 		return;
 	uring->in_flight--;
-	(void)arm_wake(io, io->wake_fd); /* a queue that was full has room now */
+	uring->wakes = false;
+	if (!io->is_closing) /* which has cancelled what there was, and waits for no other */
+		(void)arm_wake(io, io->wake_fd); /* a queue that was full has room now */
 }
 
 int apusi_uring_set_wake(struct apus_io *io, int fd)
