@@ -36,4 +36,28 @@ void sockets_forget(struct sockets *sockets);
 /* One pair of UDP sockets, each connected to the other. */
 int udp_pair_open(struct bench *b, int pair[2]);
 
+/* A peer's two ends of an echo, over TCP or UDP as the entrant's arg says. */
+struct echo_pair {
+	struct sockets tcp;
+	int client;
+	int server;
+};
+
+enum { ECHO_TCP, ECHO_UDP };
+
+/* As sockets_open, but for close: it is needed only where open gave 0. */
+int echo_pair_open(struct bench *b, struct echo_pair *pair);
+void echo_pair_close(struct bench *b, struct echo_pair *pair);
+
+/* Peers wait by the kernel's poll.  They stand beside hot too, for those who choose. */
+#define NET_PEER(who_, run_)                                                           \
+	BENCH_ENTRANT(tcp_hot, .row = "net/tcp_echo/hot", .who = who_, .run = run_,    \
+		.arg = ECHO_TCP);                                                      \
+	BENCH_ENTRANT(tcp_epoll, .row = "net/tcp_echo/epoll", .who = who_,             \
+		.run = run_, .arg = ECHO_TCP);                                         \
+	BENCH_ENTRANT(udp_hot, .row = "net/udp_echo/hot", .who = who_, .run = run_,    \
+		.arg = ECHO_UDP);                                                      \
+	BENCH_ENTRANT(udp_epoll, .row = "net/udp_echo/epoll", .who = who_,             \
+		.run = run_, .arg = ECHO_UDP)
+
 #endif

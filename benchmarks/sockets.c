@@ -262,3 +262,34 @@ int udp_pair_open(struct bench *b, int pair[2])
 	bench_skip(b, "no UDP pair on loopback: %s", strerror(errno));
 	return -1;
 }
+
+int echo_pair_open(struct bench *b, struct echo_pair *pair)
+{
+	int ends[2];
+	int err;
+
+	if (b->arg == ECHO_UDP) {
+		err = udp_pair_open(b, ends);
+		pair->client = ends[0];
+		pair->server = ends[1];
+		return err;
+	}
+	err = sockets_open(b, &pair->tcp, 1);
+	if (err != 0) {
+		sockets_close(&pair->tcp);
+		return err;
+	}
+	pair->client = pair->tcp.theirs[0];
+	pair->server = pair->tcp.ours[0];
+	return 0;
+}
+
+void echo_pair_close(struct bench *b, struct echo_pair *pair)
+{
+	if (b->arg == ECHO_TCP) {
+		sockets_close(&pair->tcp);
+		return;
+	}
+	close(pair->client);
+	close(pair->server);
+}
