@@ -360,6 +360,118 @@ seed("pcap", "segment-too-short", PCAP, packet(6, b"x" * 19))
 seed("pcap", "written-and-read", 13, [[[i, 0, 0, 0, i, i % 7, 30], [i % 3, 1] if i % 7 == 0 else []]
                                       for i in range(13)])
 
+# ---- channels -------------------------------------------------------------------------------------
+
+TRY_SEND, TRY_RECV, SPAWN, ABORT_ONE, CLOSE_IT, TURN = [0], [2], [4], [6], [7, 15], [8]
+SENDS, RECEIVES, EITHER, MANY_OR_SEND, YIELDS, RECEIVES_MANY, ENDS = range(7)
+
+
+def acts(*arms, ns=7):
+    """What an actor draws in a turn: a span and an arm for each await that it comes to."""
+    return [[ns, arm] for arm in arms]
+
+
+def channel(name, *steps, first=0, how=63):
+    parts = [how, first, steps]
+    for kind in ("channel_local", "spsc", "mpsc", "stream"):
+        seed(kind, name, parts)
+
+
+channel("full-and-empty-again", [[TRY_SEND, 1] for _ in range(6)], [[TRY_RECV, 1] for _ in range(6)])
+channel("batches-over-the-wrap", [[TRY_SEND, 3, TRY_RECV, 2, TRY_RECV, 5] for _ in range(6)], first=3)
+channel("no-room-in-a-batch", TRY_SEND, 6, TRY_SEND, 6, TRY_RECV, 6, TRY_RECV, 6)
+channel("a-sender-waits-and-goes-on", SPAWN, 0, [[TRY_SEND, 1] for _ in range(4)], TURN,
+        acts(SENDS), TRY_RECV, 1, TURN, acts(ENDS), TRY_RECV, 6)
+channel("a-receiver-waits-and-goes-on", SPAWN, 1, TURN, acts(RECEIVES), TRY_SEND, 1, TURN,
+        acts(RECEIVES_MANY), TRY_SEND, 4, TURN, acts(ENDS))
+channel("several-wait-at-both-ends", [[SPAWN, i] for i in range(5)], TURN,
+        acts(SENDS, SENDS, SENDS, SENDS, SENDS, SENDS, SENDS, SENDS), TURN, TRY_RECV, 2, TURN,
+        acts(SENDS, RECEIVES, SENDS, RECEIVES, YIELDS), TURN, TURN)
+channel("aborted-while-it-waits", [[TRY_SEND, 1] for _ in range(4)], SPAWN, 0, SPAWN, 1, TURN,
+        acts(SENDS, SENDS), ABORT_ONE, 0, TRY_RECV, 1, TURN, acts(ENDS), TURN)
+channel("timed-out-while-it-waits", SPAWN, 2, TURN, acts(RECEIVES, ns=0), TURN, TURN,
+        acts(EITHER), TURN, TRY_SEND, 1, TURN)
+channel("closed-drains", TRY_SEND, 3, SPAWN, 0, SPAWN, 1, CLOSE_IT, TRY_SEND, 1, TURN,
+        acts(SENDS, RECEIVES_MANY, RECEIVES), TURN, TRY_RECV, 1)
+channel("gone-while-they-wait", [[TRY_SEND, 1] for _ in range(4)], SPAWN, 0, SPAWN, 1, TURN,
+        acts(SENDS, EITHER, SENDS), how=62)
+channel("no-wait-left", [[SPAWN, i] for i in range(5)], TURN,
+        acts(MANY_OR_SEND, MANY_OR_SEND, MANY_OR_SEND, MANY_OR_SEND), TURN, how=56)
+
+PUBLISH, LOOK, SPAWN_R, AGAIN, CLOSE_R, TURN_R = [0], [3], [4], [5], [6, 15], [7]
+
+
+def readers(name, *steps, first=0, how=31):
+    for kind, begin in (("latest", []), ("fanout", [0, 1, 5, 9])):
+        seed(kind, name, how, first, begin, steps)
+
+
+readers("seen-by-each", [[PUBLISH, [[LOOK, i] for i in range(4)]] for _ in range(5)], first=1)
+readers("lapped", PUBLISH * 11, [[LOOK, i, LOOK, i, LOOK, i] for i in range(4)], first=3)
+readers("nothing-yet", LOOK, 0, LOOK, 1, PUBLISH, LOOK, 0, LOOK, 0)
+readers("begun-again", PUBLISH * 3, AGAIN, 0, 3, LOOK, 0, AGAIN, 1, 2, LOOK, 1, PUBLISH, LOOK, 1)
+readers("tasks-wait", [[SPAWN_R, i] for i in range(4)], TURN_R, acts(0, 1, 0, 1), PUBLISH, TURN_R,
+        acts(0, 1, 2, 0), PUBLISH * 6, TURN_R, acts(0, 0, 0, 0, 1, 1), TURN_R)
+readers("aborted-while-it-waits", SPAWN_R, 2, TURN_R, acts(0), AGAIN, 2, PUBLISH, TURN_R, SPAWN_R, 2,
+        TURN_R, acts(0))
+readers("timed-out-while-it-waits", SPAWN_R, 2, TURN_R, acts(0, ns=0), TURN_R, TURN_R, acts(0), PUBLISH)
+readers("closed", PUBLISH, SPAWN_R, 0, CLOSE_R, PUBLISH, TURN_R, acts(0, 0), LOOK, 1, LOOK, 1)
+readers("gone-while-they-wait", SPAWN_R, 0, SPAWN_R, 1, TURN_R, acts(0, 1), how=30)
+readers("no-wait-left", [[SPAWN_R, i] for i in range(4)], TURN_R, acts(0, 0, 0, 0), how=0)
+
+# ---- tasks --------------------------------------------------------------------------------------------
+
+(YIELD, SLEEP, SEND, RECV, ACQUIRE, JOIN, CANCELLED, SUB, SELECT, FAIR, SELECT5, FAIR_NESTED, GUARDED,
+ SELECT_SUB) = range(14)
+ABORT_T, DETACH_T, TRY_JOIN, TOKEN_ANEW, CANCEL_T, LETTER, CLOSE_LETTERS, CLOSE_GATE, SPAWN_T, RELEASE_G = range(10)
+
+
+def spawn(left, how=0, turns=0):
+    """how: 3 detached, 4 on the heap, 7 both."""
+    return [0, left, how, turns]
+
+
+def do(which, what, *more, turns=0):
+    return [1, which, what, *more, turns]
+
+
+def wait(arm, gate=0, token=0, other=0, ns=7, first=()):
+    """What a task draws before an await: perhaps a deed of its own, then what it waits for."""
+    return [[1, first] if first else [0], gate, token, other, ns, arm]
+
+
+def task(name, *parts, how=251, closes_early=0):
+    seed("task", name, how, closes_early, parts)
+
+
+task("slept-and-joined", spawn(1, turns=1), wait(SLEEP), spawn(2, turns=2), wait(JOIN, other=0),
+     do(0, TRY_JOIN, turns=2), do(0, TRY_JOIN), do(1, TRY_JOIN))
+task("sent-and-received", spawn(3), spawn(3, turns=1), wait(SEND), wait(SEND), wait(SEND),
+     wait(RECV), wait(RECV), do(0, RELEASE_G, 0, turns=2), wait(RECV), wait(RECV))
+task("aborted-while-it-waits", spawn(1), spawn(1, 4, turns=1), wait(ACQUIRE), wait(SELECT5, other=0),
+     do(0, ABORT_T), do(1, ABORT_T, turns=2), do(0, CANCEL_T, 0), do(0, TRY_JOIN), do(1, TRY_JOIN))
+task("aborts-itself-and-others", spawn(2), spawn(2, turns=1), wait(SLEEP, first=[0, ABORT_T]),
+     wait(SLEEP, first=[0, DETACH_T]), do(1, ABORT_T, turns=2), do(0, TRY_JOIN, turns=2))
+task("detached-and-on-the-heap", spawn(1, 3), spawn(1, 7, turns=1), wait(YIELD), wait(SUB),
+     do(0, DETACH_T, turns=1), do(1, RELEASE_G, 0, turns=2), do(0, ABORT_T))
+task("grant-passes-on", spawn(1), spawn(1), spawn(1, turns=1), wait(ACQUIRE, ns=0), wait(ACQUIRE),
+     wait(FAIR), do(0, RELEASE_G, 0), do(0, ABORT_T, turns=2), do(1, RELEASE_G, 0, turns=2))
+task("select-loses-no-letter", spawn(5), spawn(5, turns=1), wait(SELECT), wait(FAIR),
+     do(0, LETTER, 0, turns=2), wait(SELECT), wait(SELECT5, other=1), do(0, LETTER, 1, turns=2),
+     wait(FAIR), wait(SELECT))
+task("sub-task-lost-and-begun-anew", spawn(3, turns=1), wait(SELECT_SUB, ns=0), do(0, RELEASE_G, 0,
+     turns=2), wait(SELECT_SUB), do(0, RELEASE_G, 0, turns=2), wait(SUB))
+task("cancelled-and-guarded", spawn(2), spawn(2, turns=1), wait(GUARDED, token=1),
+     wait(CANCELLED, token=1), do(0, CANCEL_T, 0), do(0, ABORT_T, turns=2), do(0, TOKEN_ANEW, 1, 1,
+     turns=2), wait(CANCELLED, token=1))
+task("no-slot-left", [spawn(1) for _ in range(12)], 1, 0, TRY_JOIN, 1)
+task("joined-by-two-and-by-itself", spawn(1), spawn(1), spawn(1, turns=1), wait(SLEEP),
+     wait(JOIN, other=0), wait(JOIN, other=0), do(0, TRY_JOIN, turns=2), do(1, TRY_JOIN))
+task("closed-under-them", spawn(1), spawn(1), spawn(1, turns=1), wait(SEND), wait(RECV),
+     wait(ACQUIRE), do(0, CLOSE_LETTERS, 15), do(0, CLOSE_GATE, 15, 0, turns=2), wait(RECV))
+task("loop-closed-in-the-middle", spawn(1), spawn(1, 4), spawn(1, 3, turns=1), wait(SUB),
+     wait(SELECT5, other=0), wait(FAIR_NESTED, other=1), closes_early=3)
+
 
 def main():
     folder = sys.argv[1] if len(sys.argv) > 1 else \

@@ -1,0 +1,283 @@
+/*
+ * channel.h - programs of senders and receivers on a channel: from outside and by tasks, one
+ * message or several, with time-outs and selects, closed, aborted, and deinitialised while
+ * tasks wait.  A target declares CHANNEL(name, type, capacity), names the verbs by CH(verb),
+ * says how to DEINIT(channel, messages left) and from which FIRSTS to count, and includes this.
+ *
+ * Messages are numbers in a row, drawn when they are asked for.  So no message is lost,
+ * doubled or overtaken if each that is received is the next (promises 3 and 11).
+ */
+#include "apus.h"
+#include "fuzz.h"
+
+enum { CAPACITY = 4, ACTORS = 5, BATCH = 6, TURNS_MAX = 20000 };
+
+CHANNEL(letters, uint64_t, CAPACITY)
+
+static struct {
+	struct fuzz_program program;
+	struct apus_loop *loop;
+	struct letters *letters;
+	uint64_t sent, received;
+	struct apus_join joins[ACTORS];
+	bool is_alive[ACTORS];
+	bool is_closed, is_gone;
+} world;
+
+static unsigned below(unsigned bound)
+{
+	return fuzz_below(&world.program, bound);
+}
+
+/* ---- what must hold of each answer -------------------------------------------------------- */
+
+static uint64_t letter(void)
+{
+	FUZZ_MUST(!world.is_closed);
+	return world.sent++;
+}
+
+static void check_send(int64_t got, uint64_t before)
+{
+	FUZZ_MUST(world.sent == before + (got > 0 ? (uint64_t)got : 0));
+	FUZZ_MUST(world.sent - world.received <= CAPACITY);
+	if (got < 0 && got != APUS_PENDING)
+		FUZZ_MUST((got == -EPIPE && world.is_closed) || got == -EAGAIN || got == -EBUSY ||
+			got == -ENOBUFS);
+}
+
+static void check_recv(int64_t got, const uint64_t *messages)
+{
+	int64_t i;
+
+	for (i = 0; i < got; i++)
+		FUZZ_MUST(world.received < world.sent && messages[i] == world.received++);
+	if (got == -EAGAIN || got == APUS_PENDING)
+		FUZZ_MUST(world.received == world.sent && !world.is_closed);
+	else if (got == -EPIPE && !world.is_gone)
+		FUZZ_MUST(world.received == world.sent && world.is_closed);
+	else if (got < 0)
+		FUZZ_MUST(got == -EBUSY || got == -ENOBUFS || got == -EPIPE);
+}
+
+/* ---- from outside ---------------------------------------------------------------------------- */
+
+static void try_send(void)
+{
+	uint64_t before = world.sent, batch[BATCH], i;
+	unsigned count = below(BATCH + 1);
+	int64_t got;
+
+	if (count <= 1) {
+		got = CH(try_send)(world.letters, letter());
+		check_send(got == 0 ? 1 : got, before);
+		return;
+	}
+	for (i = 0; i < count; i++)
+		batch[i] = before + i;
+	got = CH(try_send_many)(world.letters, batch, count);
+	world.sent += got > 0 ? (uint64_t)got : 0;
+	check_send(got, before);
+}
+
+static void try_recv(void)
+{
+	unsigned count = below(BATCH + 1);
+	uint64_t batch[BATCH];
+	int64_t got;
+
+	if (count <= 1) {
+		got = CH(try_recv)(world.letters, &batch[0]);
+		got = got == 0 ? 1 : got;
+	} else {
+		got = CH(try_recv_many)(world.letters, batch, count);
+	}
+	check_recv(got, batch);
+}
+
+/* ---- awaited ------------------------------------------------------------------------------------ */
+
+static apus_poll sent(struct apus_cx *cx)
+{
+	uint64_t before = world.sent;
+	apus_poll got = CH(send)(cx, world.letters, letter());
+
+	check_send(got == 0 ? 1 : got, before);
+	return got;
+}
+
+static apus_poll received(struct apus_cx *cx)
+{
+	uint64_t message = UINT64_MAX;
+	apus_poll got = CH(recv)(cx, world.letters, &message);
+
+	check_recv(got == 0 ? 1 : got, &message);
+	return got;
+}
+
+static apus_poll received_many(struct apus_cx *cx)
+{
+	uint64_t batch[3];
+	apus_poll got = CH(recv_many)(cx, world.letters, batch, 3);
+
+	check_recv(got, batch);
+	return got;
+}
+
+struct actor {
+	struct apus_frame frame;
+	unsigned id;
+	int64_t ns;
+	apus_poll value;
+};
+
+static void actor_cleanup(struct apus_cx *cx, struct actor *self)
+{
+	(void)cx;
+	world.is_alive[self->id] = false;
+}
+
+APUS_TASK(actor, struct actor, actor_cleanup)
+{
+	APUS_BEGIN(cx, self);
+	while (!world.is_gone && fuzz_has_more(&world.program)) {
+		self->ns = 1 + below(8) * 100;
+		switch (below(7)) {
+		case 0:
+			APUS_WAIT(apus_timeout(cx, self->ns, sent(cx)));
+			break;
+		case 1:
+			APUS_WAIT(apus_timeout(cx, self->ns, received(cx)));
+			break;
+		case 2:
+			APUS_WAIT(APUS_SELECT(self->value, sent(cx), received(cx),
+				apus_sleep(cx, self->ns)));
+			break;
+		case 3:
+			APUS_WAIT(APUS_SELECT(self->value, received_many(cx), sent(cx),
+				apus_sleep(cx, self->ns)));
+			break;
+		case 4:
+			APUS_WAIT(apus_yield(cx));
+			break;
+		case 5:
+			APUS_WAIT(apus_timeout(cx, self->ns, received_many(cx)));
+			break;
+		default:
+			return 0;
+		}
+	}
+	APUS_END(0);
+}
+
+static void spawn_one(void)
+{
+	struct actor init = { .id = below(ACTORS) };
+	int err;
+
+	if (world.is_alive[init.id])
+		return;
+	err = apus_spawn_slab(world.loop, actor, &init, &world.joins[init.id]);
+	FUZZ_MUST(err == 0 || err == -ENOSPC);
+	if (err)
+		return;
+	FUZZ_MUST(apus_detach(world.loop, world.joins[init.id]) == 0);
+	world.is_alive[init.id] = true;
+}
+
+static void step(void)
+{
+	unsigned id;
+
+	switch (below(10)) {
+	case 0: case 1:
+		try_send();
+		break;
+	case 2: case 3:
+		try_recv();
+		break;
+	case 4: case 5:
+		spawn_one();
+		break;
+	case 6:
+		id = below(ACTORS);
+		if (world.is_alive[id])
+			FUZZ_MUST(apus_abort(world.loop, world.joins[id]) >= 0);
+		break;
+	case 7:
+		if (below(16) == 15) {
+			CH(close)(world.letters);
+			world.is_closed = true;
+		}
+		break;
+	default:
+		apus_turn(world.loop);
+	}
+}
+
+/* ---- the end --------------------------------------------------------------------------------------- */
+
+static bool someone_lives(void)
+{
+	for (unsigned i = 0; i < ACTORS; i++)
+		if (world.is_alive[i])
+			return true;
+	return false;
+}
+
+static void run_down(void)
+{
+	unsigned turns = 0;
+
+	while (someone_lives()) {
+		FUZZ_MUST(turns++ < TURNS_MAX);
+		apus_turn(world.loop);
+	}
+}
+
+/* Its memory goes at once: whoever waits is told, and does not look at it. */
+static void drop(void)
+{
+	FUZZ_MUST(CH(length)(world.letters) == world.sent - world.received);
+	FUZZ_MUST(CH(is_closed)(world.letters) == world.is_closed);
+	world.is_closed = world.is_gone = true;
+	DEINIT(world.letters, world.sent - world.received);
+	free(world.letters);
+}
+
+static void open_loop(unsigned how)
+{
+	struct apus_config config;
+
+	apus_config_init(&config);
+	config.clock = APUS_CLOCK_VIRTUAL;
+	config.backend = APUS_IO_NONE;
+	config.slot_count = 2 * ACTORS; /* what was aborted while it was ready keeps its own a while */
+	config.wait_count = 2 + how % 8;
+	config.waker_count = 2 + how % 8;
+	config.task_budget = 1 + how / 8 % 7;
+	config.spurious_seed = APUS_DEBUG ? how % 3 : 0;
+	config.log_fn = NULL;
+	FUZZ_MUST(apus_open(&world.loop, &config) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const uint64_t firsts[] = FIRSTS;
+
+	memset(&world, 0, sizeof world);
+	world.program = (struct fuzz_program){ data, size };
+	open_loop(fuzz_byte(&world.program));
+	world.letters = (struct letters *)aligned_alloc(APUS_CACHE_LINE, sizeof *world.letters);
+	FUZZ_MUST(world.letters != NULL);
+	FUZZ_MUST(CH(init_at)(world.letters,
+		firsts[below(sizeof firsts / sizeof firsts[0])]) == 0);
+	while (fuzz_has_more(&world.program))
+		step();
+	if (size % 2 == 0)
+		run_down();
+	drop();
+	run_down();
+	FUZZ_MUST(apus_close(world.loop, NULL) == 0);
+	return 0;
+}
