@@ -232,6 +232,8 @@ static uint32_t repeat_of(const struct options *options, const struct bench_row 
 		return options->repeat;
 	if (options->sample_exact != 0)
 		return 1;
+	if (row->repeat_max != 0 && row->repeat_max < repeat)
+		return row->repeat_max;
 	return !options->quick && row->repeat_min > repeat ? row->repeat_min : repeat;
 }
 

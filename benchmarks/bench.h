@@ -45,6 +45,7 @@ struct bench_row {
 	uint32_t batch;         /* operations in a sample; 0 is read as 1 */
 	int64_t budget_ns;      /* sampling time of a repetition; 0: the harness's own */
 	uint32_t repeat_min;    /* repetitions that this row needs at least */
+	uint32_t repeat_max;    /* and that it has the time for; 0: as many as there are */
 	const char *against;    /* the who that ratios are printed to; NULL: "limit" */
 	const char *like;       /* asked of the entrants of that row; NULL: of its own */
 	bool busy;              /* while a thread keeps another processor and its memory busy */

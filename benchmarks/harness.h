@@ -59,9 +59,9 @@ struct disturbance {
 #define REPEAT_MAX 101
 
 /* Repetitions, and the time of sampling in each, where neither a row nor an option says other. */
-#define REPEAT 7
+#define REPEAT 5
 #define REPEAT_QUICK 2
-#define BUDGET_NS 200000000
+#define BUDGET_NS 100000000
 #define BUDGET_QUICK_NS 5000000
 
 /* A thread on another processor that reads and writes more memory than its caches hold. */
