@@ -5,9 +5,9 @@
  *   Errors     claim: -EAGAIN, full, or somebody waits in front of you; -EMSGSIZE, longer
  *              than will ever fit; -EINVAL, of no bytes; -EPIPE, closed.  commit, abort:
  *              -ESTALE, the reader has passed it over.  read: -EAGAIN, nothing is there, or
- *              the next record is not committed; -EPIPE, ended; -EBADMSG, the memory is not
- *              as this room writes it.  pass: -ENOENT, nothing to pass over; -ENOBUFS, too
- *              many claims are held.  attach: -EPROTO, not such a ring; -ENOSPC, too many
+ *              the next record is not committed; -EPIPE, ended.  pass: -ENOENT, nothing to
+ *              pass over; -ENOBUFS, too many claims are held.  claim, read, pass: -EBADMSG, the
+ *              memory is not as this room writes it.  attach: -EPROTO, not such a ring; -ENOSPC, too many
  *              processes.  -EBUSY, -ENOBUFS, -ETIME as channel_spsc.h.
  *   Ownership  the memory is the caller's.  What was claimed is the claimant's until commit
  *              or abort, whatever the reader does; what was read, the reader's until release.
@@ -186,7 +186,7 @@ APUS_API int apus_ring_deinit(struct apus_ring *ring);
 /* ---- sending ------------------------------------------------------------------- */
 
 APUS_API int apus_ring_try_claim(struct apus_ring *ring, size_t bytes, struct apus_claim *claim);
-/* An awaitable: 0, -EPIPE, -EMSGSIZE, -EINVAL, -ENOBUFS. */
+/* An awaitable: 0, -EPIPE, -EMSGSIZE, -EINVAL, -ENOBUFS, -EBADMSG. */
 APUS_API apus_poll apus_ring_claim(struct apus_cx *cx, struct apus_ring *ring, size_t bytes,
 	struct apus_claim *claim);
 /* Blocks a thread, at most timeout_ns. */

@@ -192,7 +192,8 @@ static bool place_find(struct apus_ring *ring, uint64_t size, uint64_t limit, ui
 		free_size = reach(ring, *at, &skip);
 		if (free_size >= size)
 			return left >= (int64_t)size;
-		if (left < (int64_t)(free_size + skip))
+		/* No head is a ring or more ahead: whoever follows such a one does not come back. */
+		if (left < (int64_t)(free_size + skip) || left > (int64_t)ring->mask + 1)
 			return false;
 		if (writes && free_size != 0)
 			pad(ring, *at, free_size);
@@ -214,6 +215,12 @@ static bool place_claim(struct apus_ring *ring, uint64_t size, uint64_t *at)
 	return place_find(ring, size, ring->seen_head + ring->mask + 1, at, true);
 }
 
+/* The tail is the senders', so a head behind it by more than a ring is nobody's of ours. */
+static bool holds_a_ring(const struct apus_ring *ring)
+{
+	return apus_load_relaxed(&ring->memory->tail) - ring->seen_head <= ring->mask + 1;
+}
+
 static int claim_locked(struct apus_ring *ring, size_t bytes, struct apus_claim *claim)
 {
 	struct apus_ring_memory *memory = ring->memory;
@@ -223,7 +230,7 @@ static int claim_locked(struct apus_ring *ring, size_t bytes, struct apus_claim 
 	if (apus_load_relaxed(&memory->closed))
 		return -EPIPE;
 	if (!place_claim(ring, size, &at))
-		return -EAGAIN;
+		return holds_a_ring(ring) ? -EAGAIN : -EBADMSG;
 	header = header_at(ring, at);
 	header->bytes = (uint32_t)bytes;
 	header->owner = ring->id;

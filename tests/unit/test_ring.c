@@ -288,6 +288,29 @@ START_TEST(a_place_between_units_leads_to_no_step_outside)
 }
 END_TEST
 
+/* Nor a head that is far from the tail: who went there in steps would not come back. */
+START_TEST(a_head_out_of_reach_is_told_to_who_claims)
+{
+	struct apus_ring_memory *shared = (struct apus_ring_memory *)(void *)memory;
+	struct apus_claim claim;
+	struct apus_ring other;
+
+	ring_make(APUS_RING_SHARED | APUS_RING_MPSC);
+	ck_assert_int_eq(apus_ring_attach(&other, memory, sizeof memory), 0);
+	shared->tail = CAPACITY - 16;
+	shared->head = UINT64_C(1) << 62;
+	ck_assert_int_eq(apus_ring_try_claim(&other, 64, &claim), -EBADMSG);
+	ck_assert_int_eq(apus_ring_wait_claim(&other, APUS_NEVER, 64, &claim), -EBADMSG);
+	shared->head = UINT64_C(3) << 62;
+	ck_assert_int_eq(apus_ring_try_claim(&other, 64, &claim), -EBADMSG);
+	shared->head = CAPACITY - 16;
+	ck_assert_int_eq(apus_ring_try_claim(&other, 64, &claim), 0);
+	ck_assert_int_eq(apus_ring_abort(&other, &claim), 0);
+	ck_assert_int_eq(apus_ring_deinit(&other), 0);
+	ring_drop();
+}
+END_TEST
+
 /* ---- passing over ------------------------------------------------------------ */
 
 /*
@@ -1048,6 +1071,7 @@ int main(int argc, char **argv)
 		without_a_poller_nothing_is_claimed };
 	const TTest *const once[] = { memory_that_is_not_a_ring_is_refused_and_not_followed,
 		a_place_between_units_leads_to_no_step_outside,
+		a_head_out_of_reach_is_told_to_who_claims,
 		two_processes_exchange_through_a_memfd,
 		a_process_killed_in_the_middle_of_a_claim_leaves_no_hole,
 		what_a_process_held_comes_back_when_it_has_died,
