@@ -75,7 +75,7 @@ static apus_poll read_or_end(struct apus_cx *cx, struct apus_tcp conn, void *dat
 
 	if (which == APUS_PENDING)
 		return APUS_PENDING;
-	return which == 0 ? answer : 0;
+	return which == 0 || answer < 0 ? answer : 0;
 }
 
 apus_poll serve_read(struct apus_cx *cx, struct apus_tcp conn, int64_t silence_ns, void *data,

@@ -42,6 +42,9 @@ struct apus_stall {
 };
 typedef void apus_stall_fn(void *arg, const struct apus_stall *stall);
 
+/* A count of apus_config: as many as there can be task slots. */
+#define APUS_PER_SLOT UINT32_MAX
+
 struct apus_config {
 	struct apus_world *world; /* may be NULL */
 
@@ -49,7 +52,7 @@ struct apus_config {
 	uint32_t slot_count;     /* task slots (a chunk) */
 	uint32_t chunk_max;      /* 1: bounded; more: grows, and is counted */
 	uint32_t state_bytes;    /* the largest state that fits a slot */
-	uint32_t wait_count;     /* wait nodes beside the first of each task */
+	uint32_t wait_count;     /* wait nodes beside the first of each task; or APUS_PER_SLOT */
 	uint32_t token_count;    /* cancellation tokens beside the root */
 	uint32_t waker_count;    /* tasks that other threads may wake, and awaits of channels
 				  * between threads, at once */

@@ -9,7 +9,7 @@ void apus_config_init(struct apus_config *config)
 	config->slot_count = 1024;
 	config->chunk_max = 1;
 	config->state_bytes = 320;
-	config->wait_count = 1024;
+	config->wait_count = APUS_PER_SLOT;
 	config->token_count = 255;
 	config->waker_count = 256;
 	config->remote_count = 64;

@@ -87,9 +87,13 @@ static int open_tasks(struct apus_loop *loop)
 
 static int open_waits(struct apus_loop *loop)
 {
-	uint32_t count = loop->config.wait_count, i;
+	struct apus_config *config = &loop->config;
 	struct apus_wait *pool;
+	uint32_t count, i;
 
+	if (config->wait_count == APUS_PER_SLOT)
+		config->wait_count = config->slot_count * config->chunk_max;
+	count = config->wait_count;
 	if (apusi_pollers_open(&loop->cx, loop->config.waker_count, &loop->poller_pool))
 		return refuse(&loop->config, -ENOMEM, "config.waker_count");
 	if (count == 0)

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <sys/eventfd.h>
 
+#include "apus/sync.h"
 #include "apus/waker.h"
 #include "loop_test.h"
 
@@ -470,6 +471,46 @@ static size_t pages_in_memory(void *memory, size_t bytes)
 }
 
 /* Every page of the task slots is there before the first of them is claimed, or none is. */
+struct torn {
+	struct apus_frame frame;
+	struct apus_event *left, *right;
+	apus_poll which, answer;
+};
+
+APUS_TASK(torn, struct torn)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->which, APUS_SELECT(self->answer,
+		apus_event_wait(cx, self->left), apus_event_wait(cx, self->right)));
+	APUS_END(self->answer);
+}
+
+/* Each of as many tasks as there can be waits in two queues, by default. */
+START_TEST(every_slot_has_a_second_wait_node)
+{
+	enum { SLOTS = 3000 };
+	struct apus_event left = { .is_set = false }, right = { .is_set = false };
+	const struct torn init = { .left = &left, .right = &right };
+	struct apus_counters counters;
+	struct apus_config config;
+	struct apus_loop *loop;
+	int i;
+
+	apus_config_init(&config);
+	config.slot_count = SLOTS;
+	ck_assert_int_eq(apus_open(&loop, &config), 0);
+	for (i = 0; i < SLOTS; i++)
+		if (apus_spawn_slab(loop, torn, &init, NULL) != 0)
+			ck_abort_msg("no slot for task %d", i);
+	for (i = 0; i < SLOTS; i++)
+		apus_turn(loop);
+	apus_counters_read(loop, &counters);
+	ck_assert_uint_eq(counters.tasks_live, SLOTS);
+	ck_assert_uint_eq(counters.refusals + counters.wait_refusals, 0);
+	ck_assert_int_eq(apus_close(loop, NULL), 0);
+}
+END_TEST
+
 START_TEST(prefault_touches_the_slots_at_open)
 {
 	for (int prefault = 0; prefault < 2; prefault++) {
@@ -638,6 +679,7 @@ TEST_MAIN("loop limits",
 	the_clock_is_looked_at_after_so_many_turns_too,
 	a_bucket_is_as_wide_as_the_resolution_rounded_up,
 	a_loop_has_as_many_timers_without_an_owner_as_it_was_told,
+	every_slot_has_a_second_wait_node,
 	prefault_touches_the_slots_at_open,
 	huge_pages_that_are_not_there_are_an_error_with_the_reason,
 	a_node_that_is_not_there_is_an_error_with_the_reason,
