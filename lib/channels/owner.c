@@ -3,9 +3,14 @@
 #include "channels/owner.h"
 #include "wait/process.h"
 
+/* One that lives is not taken for dead because nobody could be asked when it began. */
 static bool process_is_dead(const struct apus_ring_process *process)
 {
-	return apusi_process_start(process->pid) != process->start;
+	uint64_t start = apusi_process_start(process->pid);
+
+	if (start == 0 || start == process->start)
+		return start == 0;
+	return start != APUSI_START_UNKNOWN && process->start != APUSI_START_UNKNOWN;
 }
 
 /* ---- the table --------------------------------------------------------------------- */

@@ -13,9 +13,12 @@ void apusi_owner_detach(struct apus_ring_memory *memory, uint32_t id);
 /* The process that had this id has left, or died. */
 bool apusi_owner_is_dead(struct apus_ring_memory *memory, uint32_t id);
 
+/* It lives, and since when could not be found out. */
+#define APUSI_START_UNKNOWN UINT64_C(1)
+
 /*
- * When the process started, never 0; 0: there is none, or it is dead and only not buried.  By
- * the file that configure chose.
+ * When the process started, or that it lives; 0: there is none, or it is dead and only not
+ * buried.  By the file that configure chose.
  */
 uint64_t apusi_process_start(uint32_t pid);
 

@@ -8,5 +8,5 @@
  */
 uint64_t apusi_process_start(uint32_t pid)
 {
-	return kill((pid_t)pid, 0) == 0 || errno == EPERM;
+	return kill((pid_t)pid, 0) == 0 || errno == EPERM ? APUSI_START_UNKNOWN : 0;
 }

@@ -22,6 +22,12 @@ static const char *stat_field(const char *stat, int skip)
 	return at;
 }
 
+/* What the pid alone tells: without /proc, and when no descriptor is left to look there. */
+static uint64_t start_unknown(uint32_t pid)
+{
+	return kill((pid_t)pid, 0) == 0 || errno == EPERM ? APUSI_START_UNKNOWN : 0;
+}
+
 uint64_t apusi_process_start(uint32_t pid)
 {
 	char path[32], stat[1024];
@@ -31,12 +37,12 @@ uint64_t apusi_process_start(uint32_t pid)
 
 	snprintf(path, sizeof path, "/proc/%u/stat", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) /* without /proc the pid alone has to tell */
-		return kill((pid_t)pid, 0) == 0 || errno == EPERM;
+	if (fd < 0)
+		return start_unknown(pid);
 	got = read(fd, stat, sizeof stat - 1);
 	close(fd);
 	if (got <= 0)
-		return 0;
+		return start_unknown(pid);
 	stat[got] = '\0';
 	state = stat_field(stat, 0);
 	start = stat_field(stat, 19);
