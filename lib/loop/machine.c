@@ -73,8 +73,13 @@ static int fifo_take(struct apus_loop *loop)
 		return refuse(loop, -EBUSY,
 			"config.fifo_priority: real-time throttling would stop a busy loop; "
 			"set kernel.sched_rt_runtime_us to -1, or fifo_force");
+	/* What it was is what close puts back. */
 	loop->machine.policy = sched_getscheduler(0);
-	sched_getparam(0, &previous);
+	if (loop->machine.policy < 0 || sched_getparam(0, &previous)) {
+		err = -errno;
+		return refuse(loop, err, "config.fifo_priority: the scheduling class: %s",
+			strerror(-err));
+	}
 	loop->machine.priority = previous.sched_priority;
 	if (sched_setscheduler(0, SCHED_FIFO, &param)) {
 		err = -errno;
@@ -99,15 +104,17 @@ static int memory_lock(struct apus_loop *loop)
 static int latency_hold(struct apus_loop *loop)
 {
 	const int32_t none_us = 0;
+	ssize_t put = -1;
 	int err;
 
 	if (!loop->config.hold_latency)
 		return 0;
 	loop->machine.latency_fd = open("/dev/cpu_dma_latency", O_WRONLY | O_CLOEXEC);
-	if (loop->machine.latency_fd >= 0 &&
-	    write(loop->machine.latency_fd, &none_us, sizeof none_us) == sizeof none_us)
+	if (loop->machine.latency_fd >= 0)
+		put = write(loop->machine.latency_fd, &none_us, sizeof none_us);
+	if (put == sizeof none_us)
 		return 0;
-	err = -errno;
+	err = put < 0 ? -errno : -EIO;
 	return refuse(loop, err, "config.hold_latency: /dev/cpu_dma_latency: %s", strerror(-err));
 }
 
