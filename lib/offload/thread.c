@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include <errno.h>
 #include <sched.h>
 
 #include "offload/thread.h"
@@ -22,13 +23,18 @@ int apusi_affinity_take(struct apusi_offload *pool)
 int apusi_thread_place(const struct apusi_offload *pool, pthread_attr_t *attr)
 {
 	struct sched_param none = { .sched_priority = 0 };
-	int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+	int policy = sched_getscheduler(0), err = policy < 0 ? errno : 0;
 
-	if (policy == SCHED_FIFO || policy == SCHED_RR) {
-		pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
-		pthread_attr_setschedpolicy(attr, SCHED_OTHER);
-		pthread_attr_setschedparam(attr, &none);
+	policy &= ~SCHED_RESET_ON_FORK;
+	if (!err && (policy == SCHED_FIFO || policy == SCHED_RR)) {
+		err = pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
+		if (!err)
+			err = pthread_attr_setschedpolicy(attr, SCHED_OTHER);
+		if (!err)
+			err = pthread_attr_setschedparam(attr, &none);
 	}
+	if (err)
+		return -err;
 	return -pthread_attr_setaffinity_np(attr, sizeof pool->affinity,
 		(const cpu_set_t *)pool->affinity);
 }
