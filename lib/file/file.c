@@ -192,7 +192,7 @@ static APUS_COLD apus_poll read_less(struct apusi_file *file, apus_poll got, uin
 	if (got > 0)
 		return apusi_system_read_cached(file->fd, &behind, 1, offset + (uint64_t)got) == 0 ?
 			got : -EAGAIN;
-	if (got != -EOPNOTSUPP)
+	if (got != -EOPNOTSUPP && got != -ENOSYS)
 		return got;
 	file->flags |= APUSI_FILE_SLOW;
 	return -EAGAIN;

@@ -59,8 +59,8 @@ typedef apus_poll transfer_fn(const struct apusi_work *work, const struct iovec 
 	uint64_t offset);
 
 /*
- * All of it, in steps: until the end of the file or an error, which is the answer only if
- * nothing went before it.
+ * All of it, in steps: until the end of the file or an error.  Of a read the error is the
+ * answer, since fewer bytes are the end of the file; of a write only if nothing went before it.
  */
 static apus_poll transfer(const struct apusi_work *work, transfer_fn *move)
 {
@@ -84,6 +84,8 @@ static apus_poll transfer(const struct apusi_work *work, transfer_fn *move)
 		done += (uint64_t)got;
 		cursor_move(&at, work->list, work->count, (size_t)got);
 	}
+	if (got < 0 && got != -ECANCELED && work->verb == &apusi_verb_read)
+		return got;
 	return done != 0 || got > 0 ? (apus_poll)done : got;
 }
 
@@ -277,14 +279,24 @@ static apus_poll run_close(struct apusi_work *work)
 	return outcome < 0 && errno != EINTR ? -errno : 0;
 }
 
+static apus_poll sync_with(int (*sync)(int fd), int fd)
+{
+	int outcome;
+
+	do
+		outcome = sync(fd);
+	while (outcome < 0 && errno == EINTR);
+	return errno_of(outcome);
+}
+
 static apus_poll run_sync(struct apusi_work *work)
 {
-	return errno_of(fsync(work->fd));
+	return sync_with(fsync, work->fd);
 }
 
 static apus_poll run_sync_data(struct apusi_work *work)
 {
-	return errno_of(fdatasync(work->fd));
+	return sync_with(fdatasync, work->fd);
 }
 
 static apus_poll run_allocate(struct apusi_work *work)
