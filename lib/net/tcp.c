@@ -56,20 +56,22 @@ int apus_tcp_listen(struct apus_loop *loop, const struct apus_address *at,
 	return err;
 }
 
-/* The backend has accepted it; of one that is gone already there is no address. */
+/* The backend has accepted it; of one that is gone already there is no address: the next. */
 static int accept_fed(struct apus_io *io, struct apusi_slot *slot, struct apus_address *peer)
 {
-	int fd;
+	int fd, err;
 
-	for (;;) {
+	do {
 		fd = io->backend->accept(io, slot);
 		if (fd < 0 || peer == NULL)
 			return fd;
 		peer->bytes = sizeof peer->storage;
 		if (getpeername(fd, &peer->any, &peer->bytes) == 0)
 			return fd;
+		err = -errno;
 		close(fd);
-	}
+	} while (err == -ENOTCONN);
+	return err;
 }
 
 /* The next connection's descriptor, or -errno.  One that was gone before we came is none. */
