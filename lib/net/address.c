@@ -22,6 +22,12 @@ static int port_parse(const char *text, uint16_t *port)
 	return 0;
 }
 
+/* That there is none, or that nobody could be asked. */
+static int index_refusal(void)
+{
+	return errno == ENXIO ? -ENODEV : -errno;
+}
+
 /* "%eth0" or "%2" behind an address of a link. */
 static int scope_parse(const char *text, uint32_t *scope)
 {
@@ -30,8 +36,12 @@ static int scope_parse(const char *text, uint32_t *scope)
 
 	if (*text == '\0')
 		return -EINVAL;
-	*scope = *end == '\0' ? (uint32_t)value : if_nametoindex(text);
-	return *scope != 0 ? 0 : -ENODEV;
+	if (*end == '\0') {
+		*scope = (uint32_t)value;
+		return value != 0 ? 0 : -ENODEV;
+	}
+	*scope = if_nametoindex(text);
+	return *scope != 0 ? 0 : index_refusal();
 }
 
 static int ip4_parse(struct apus_address *address, const char *host, uint16_t port)
@@ -238,21 +248,25 @@ static int index_of_host(const struct apus_address *host)
 
 	if (getifaddrs(&all) != 0)
 		return -errno;
-	for (each = all; each != NULL && index < 0; each = each->ifa_next)
-		if (is_host(each->ifa_addr, host))
+	for (each = all; each != NULL && index == -ENODEV; each = each->ifa_next)
+		if (is_host(each->ifa_addr, host)) {
 			index = (int)if_nametoindex(each->ifa_name);
+			index = index != 0 ? index : index_refusal();
+		}
 	freeifaddrs(all);
-	return index > 0 ? index : -ENODEV;
+	return index;
 }
 
 int apus_interface_index(const char *name_or_address)
 {
 	unsigned index = if_nametoindex(name_or_address);
 	struct apus_address host;
+	int err;
 
 	if (index != 0)
 		return (int)index;
+	err = index_refusal();
 	if (apus_address_parse(&host, name_or_address) != 0)
-		return -ENODEV;
+		return err;
 	return index_of_host(&host);
 }
