@@ -125,6 +125,36 @@ static int due(enum fault_call call)
 	return armed.error;
 }
 
+/* ---- what is not made at all --------------------------------------------------------- */
+
+static struct {
+	bool is_pretended;
+	long answer;
+} pretended[FAULT_CALLS];
+
+void fault_pretend(enum fault_call call, long answer)
+{
+	pretended[call].answer = answer;
+	pretended[call].is_pretended = true;
+}
+
+void fault_pretend_nothing(void)
+{
+	memset(pretended, 0, sizeof pretended);
+}
+
+static bool is_pretended(enum fault_call call, long *answer)
+{
+	*answer = pretended[call].answer;
+	if (!pretended[call].is_pretended)
+		return false;
+	if (*answer < 0) {
+		errno = (int)-*answer;
+		*answer = -1;
+	}
+	return true;
+}
+
 /* ---- what is held ----------------------------------------------------------------------- */
 
 static const char *const thing_names[FAULT_THINGS] = {
@@ -212,11 +242,14 @@ static void made(enum fault_call call, bool well)
 	{                                                       \
 		int error = due(FAULT_##name);                  \
 		type answer;                                    \
+		long pretence;                                  \
                                                                 \
 		if (error) {                                    \
 			errno = error;                          \
 			return (type)-1;                        \
 		}                                               \
+		if (is_pretended(FAULT_##name, &pretence))      \
+			return (type)pretence;                  \
 		answer = __real_##name args;                    \
 		made(FAULT_##name, answer != (type)-1);         \
 		return answer;                                  \
@@ -271,8 +304,10 @@ static void made(enum fault_call call, bool well)
 		int error = due(FAULT_##name);                  \
 		type answer;                                    \
                                                                 \
-		if (error)                                      \
+		if (error) {                                    \
+			errno = EIO; /* what EAI_SYSTEM means */ \
 			return error;                           \
+		}                                               \
 		answer = __real_##name args;                    \
 		made(FAULT_##name, answer == 0);                \
 		return answer;                                  \
@@ -315,11 +350,14 @@ int __wrap_open(const char *path, int flags, ...)
 	int error = due(FAULT_open);
 	mode_t mode = 0;
 	va_list args;
+	long pretence;
 
 	if (error) {
 		errno = error;
 		return -1;
 	}
+	if (is_pretended(FAULT_open, &pretence))
+		return (int)pretence;
 	if (flags & O_CREAT) {
 		va_start(args, flags);
 		mode = va_arg(args, mode_t);
@@ -351,6 +389,7 @@ int __wrap_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...)
 {
 	int error = due(FAULT_ioctl);
+	long pretence;
 	void *value;
 	va_list args;
 
@@ -358,6 +397,8 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 		errno = error;
 		return -1;
 	}
+	if (is_pretended(FAULT_ioctl, &pretence))
+		return (int)pretence;
 	va_start(args, request);
 	value = va_arg(args, void *);
 	va_end(args);
@@ -415,6 +456,9 @@ long __wrap_syscall(long number, ...)
 		errno = error;
 		return -1;
 	}
+	/* A kernel may be built without nodes, or be older than polling for a ring. */
+	if (number == SYS_mbind || number == SYS_io_uring_register)
+		return 0;
 	return __real_syscall(number, args[0], args[1], args[2], args[3], args[4], args[5]);
 }
 
@@ -554,9 +598,12 @@ static void submission_see(struct io_uring_sqe *sqe)
 
 	if (!error)
 		return;
-	memset(sqe, 0, sizeof *sqe);
-	sqe->opcode = IORING_OP_NOP;
-	sqe->user_data = data;
+	/* Whatever close answers, the number is free. */
+	if (call != FAULT_uring_close) {
+		memset(sqe, 0, sizeof *sqe);
+		sqe->opcode = IORING_OP_NOP;
+		sqe->user_data = data;
+	}
 	spoilt.is_due = true;
 	spoilt.data = data;
 	spoilt.error = error;

@@ -50,6 +50,13 @@ unsigned fault_hits(void);
 /* How often it was called since it was armed. */
 unsigned fault_count(enum fault_call call);
 
+/*
+ * The call is not made, and answers this (negative: -1 and that errno), unless it is the one that fails:
+ * for what takes a privilege, or would bind the test's own thread.  Until fault_pretend_nothing.
+ */
+void fault_pretend(enum fault_call call, long answer);
+void fault_pretend_nothing(void);
+
 /* In between nothing is counted, and nothing fails. */
 void fault_pause(void);
 void fault_resume(void);

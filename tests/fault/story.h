@@ -24,14 +24,16 @@
 struct story {
 	const char *name;
 	void (*configure)(struct apus_config *config); /* or NULL */
+	void (*before)(void); /* or NULL: nothing that it does is counted */
 	int (*begin)(struct apus_loop *loop, struct apus_join *join); /* or NULL: opens and closes */
-	void (*after)(void);  /* or NULL: removes what it left in files; nothing is counted */
+	void (*after)(void);  /* or NULL: the same, for what it left in files */
 	bool needs_sockets;   /* not over a backend without descriptors */
 	bool is_of_no_backend; /* the same over each: told over none alone */
+	bool is_cold;         /* of a process that had no loop yet: each run is one of its own */
 	bool needs_helpers;   /* threads, which take their time */
 };
 
-extern const struct story stories_loop[], stories_net[]; /* up to one without a name */
+extern const struct story stories_loop[], stories_net[], stories_file[]; /* up to one without a name */
 
 /* What the library answered; kept if it is an error.  Answers it. */
 int64_t tell(int64_t answer);
@@ -64,6 +66,7 @@ int64_t tell(int64_t answer);
 
 /* Before all others, in the process whose children tell stories. */
 int story_init(void);
+void story_deinit(void);
 
 /* How often this call was failed so far, in all of them. */
 unsigned story_failures(enum fault_call call);
