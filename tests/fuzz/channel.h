@@ -7,8 +7,7 @@
  * Messages are numbers in a row, drawn when they are asked for.  So no message is lost,
  * doubled or overtaken if each that is received is the next (promises 3 and 11).
  */
-#include "apus.h"
-#include "fuzz.h"
+#include "loop.h"
 
 enum { CAPACITY = 4, ACTORS = 5, BATCH = 6, TURNS_MAX = 20000 };
 
@@ -249,15 +248,8 @@ static void open_loop(unsigned how)
 {
 	struct apus_config config;
 
-	apus_config_init(&config);
-	config.clock = APUS_CLOCK_VIRTUAL;
-	config.backend = APUS_IO_NONE;
-	config.slot_count = 2 * ACTORS; /* what was aborted while it was ready keeps its own a while */
-	config.wait_count = 2 + how % 8;
-	config.waker_count = 2 + how % 8;
-	config.task_budget = 1 + how / 8 % 7;
-	config.spurious_seed = APUS_DEBUG ? how % 3 : 0;
-	config.log_fn = NULL;
+	/* What was aborted while it was ready keeps its slot for a while. */
+	fuzz_loop_config(&config, 2 * ACTORS, 2 + how % 8, how);
 	FUZZ_MUST(apus_open(&world.loop, &config) == 0);
 }
 

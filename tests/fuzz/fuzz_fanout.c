@@ -2,8 +2,7 @@
  * The fan-out ring: each reader sees every message in order, or is told how many it missed,
  * and that only when there was no other way; see readers.h.
  */
-#include "apus.h"
-#include "fuzz.h"
+#include "loop.h"
 
 enum { CAPACITY = 4 };
 

@@ -2,8 +2,7 @@
  * The latest value: a reader sees the newest or nothing, never an older one again, and counts
  * what it has not seen; see readers.h.
  */
-#include "apus.h"
-#include "fuzz.h"
+#include "loop.h"
 
 #define CHANNEL APUS_LATEST
 #define RD(verb) apus_latest_##verb

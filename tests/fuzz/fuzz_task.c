@@ -8,8 +8,7 @@
  * permit and message has come back; or the loop is closed in the middle, and every task has
  * had its cleanup.
  */
-#include "apus.h"
-#include "fuzz.h"
+#include "loop.h"
 
 const char *const fuzz_name = "task";
 
@@ -468,17 +467,8 @@ static void open_loop(unsigned how)
 {
 	struct apus_config config;
 
-	apus_config_init(&config);
-	config.clock = APUS_CLOCK_VIRTUAL;
-	config.backend = APUS_IO_NONE;
-	config.slot_count = SLOTS;
-	config.wait_count = WAITS;
+	fuzz_loop_config(&config, SLOTS, WAITS, how);
 	config.token_count = TOKENS;
-	config.task_budget = 1 + how % 7;
-	config.cancel_budget = 1 + how / 7 % 5;
-	config.timer_budget = 1 + how / 35;
-	config.spurious_seed = APUS_DEBUG ? how % 3 : 0;
-	config.log_fn = NULL;
 	FUZZ_MUST(apus_open(&world.loop, &config) == 0);
 }
 

@@ -177,15 +177,8 @@ static void open_loop(unsigned how)
 {
 	struct apus_config config;
 
-	apus_config_init(&config);
-	config.clock = APUS_CLOCK_VIRTUAL;
-	config.backend = APUS_IO_NONE;
-	config.slot_count = 2 * READERS; /* what was aborted while it was ready keeps its own a while */
-	config.wait_count = 1 + how % 4;
-	config.waker_count = 1 + how % 4;
-	config.task_budget = 1 + how / 4 % 7;
-	config.spurious_seed = APUS_DEBUG ? how % 3 : 0;
-	config.log_fn = NULL;
+	/* What was aborted while it was ready keeps its slot for a while. */
+	fuzz_loop_config(&config, 2 * READERS, 1 + how % 4, how);
 	FUZZ_MUST(apus_open(&world.loop, &config) == 0);
 }
 
