@@ -67,7 +67,7 @@ enum apus_io_kind {
 	APUS_IO_EPOLL,
 	APUS_IO_URING,
 	APUS_IO_LIBEV,
-	APUS_IO_SIM,
+	APUS_IO_SIM, /* a network in memory, under a virtual clock: apus/sim.h */
 	APUS_IO_NONE /* no descriptors */
 };
 
@@ -75,6 +75,8 @@ enum apus_uring_preset {
 	APUS_URING_LATENCY,   /* completions come whenever the thread leaves the kernel */
 	APUS_URING_THROUGHPUT /* ... when the loop asks, all at once; longer queues */
 };
+
+struct apus_sim_config;
 
 /* The io_uring backend; zero is the default everywhere. */
 struct apus_uring_config {
@@ -102,6 +104,7 @@ struct apus_io_config {
 	bool parks;            /* the loop idles by parking: what AUTO takes depends on it */
 	bool plain_wait;       /* park by ppoll, as where epoll_pwait2 is missing */
 	struct apus_uring_config uring;
+	const struct apus_sim_config *sim; /* of apus/sim.h; NULL: the environment's, or a calm one */
 };
 
 /* Counted since the loop was opened. */

@@ -84,6 +84,7 @@ struct apus_config {
 
 	enum apus_io_kind backend;
 	struct apus_uring_config uring; /* where the backend is io_uring */
+	const struct apus_sim_config *sim; /* where it is APUS_IO_SIM: see apus/sim.h */
 
 	uint32_t offload_threads; /* at most, and none before the first use; 0: no offloading */
 

@@ -24,6 +24,7 @@ static apus_poll send_begin(struct apus_cx *cx, struct apus_op *op, const struct
 	err = apusi_work_claim(cx, op, call, file, NULL, &work);
 	if (err)
 		return err;
+	/* A socket of the simulated network has no descriptor: -EBADF. */
 	work->other_fd = fcntl(number, F_DUPFD_CLOEXEC, 0);
 	if (work->other_fd < 0) {
 		err = -errno;

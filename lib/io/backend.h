@@ -56,7 +56,8 @@ enum apusi_slot_flags {
 	APUSI_FED = 1 << 9,         /* what comes is read from the backend, not from the socket */
 	APUSI_PARKS = 1 << 10,      /* lent to park on: nobody awaits it, no turn asks for it */
 	APUSI_BRIEF = 1 << 11,      /* datagrams, asked for at no more than datagram_bytes */
-	APUSI_LINGERS = 1 << 12     /* watched or not: the backend has something in the kernel */
+	APUSI_LINGERS = 1 << 12,    /* watched or not: the backend has something in the kernel */
+	APUSI_SIM = 1 << 13         /* of the simulated network: see io/sockets.h */
 };
 
 struct apusi_slot {
@@ -118,6 +119,10 @@ struct apusi_backend {
 	void (*drop)(struct apus_io *io, struct apusi_slot *slot);
 	/* Its descriptor leaves us: 0, or -EBUSY while something is held. */
 	int (*let_go)(struct apus_io *io, struct apusi_slot *slot);
+	/* A slot gets its descriptor: 0, or why it may not; NULL: it may. */
+	int (*attach)(struct apus_io *io, struct apusi_slot *slot);
+	/* When there will be an event by itself, or APUS_NEVER; NULL: nobody knows. */
+	int64_t (*next_ns)(const struct apus_io *io);
 	/* A segment that the kernel may receive into; false or NULL: it takes none. */
 	bool (*lend)(struct apus_io *io, uint32_t index);
 	/* Operations that the kernel carries out: see io/native.h; NULL: none. */
@@ -134,7 +139,7 @@ struct apusi_backend {
 };
 
 extern const struct apusi_backend apusi_backend_epoll, apusi_backend_uring,
-	apusi_backend_libev, apusi_backend_none;
+	apusi_backend_libev, apusi_backend_sim, apusi_backend_none;
 
 struct apus_io {
 	const struct apusi_backend *backend;
@@ -163,6 +168,9 @@ struct apus_io {
  */
 int apusi_io_open(struct apus_io **io, struct apus_cx *cx, const struct apus_io_config *config,
 	char *reason, size_t reason_bytes);
+
+/* Would a loop with this choice have the simulated network, as the environment is? */
+bool apusi_io_wants_sim(enum apus_io_kind kind);
 
 /* Ends every handle; whoever still waits wakes with -EPIPE. */
 void apusi_io_close(struct apus_io *io);
@@ -217,6 +225,14 @@ static inline void apusi_io_submit(struct apus_io *io)
 static inline bool apusi_io_is_idle(const struct apus_io *io)
 {
 	return io->watched_count == 0;
+}
+
+/* When the backend has something to tell by itself, under a virtual clock. */
+static inline int64_t apusi_io_next_ns(const struct apus_io *io)
+{
+	if (apus_likely(io->backend->next_ns == NULL) || apusi_io_is_idle(io))
+		return APUS_NEVER;
+	return io->backend->next_ns(io);
 }
 
 static inline uint32_t apusi_io_hot_count(const struct apus_io *io)

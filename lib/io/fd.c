@@ -3,7 +3,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include "io/backend.h"
+#include "io/sockets.h"
 
 #ifndef POLLRDHUP
 #define POLLRDHUP 0 /* the end of a stream is readable by itself */
@@ -35,7 +35,7 @@ int apusi_slot_adopt(struct apus_io *io, int fd, enum apus_owner owner, uint32_t
 		err = io->backend->check(io, slot);
 	else
 		err = apusi_slot_watch(io, slot, false);
-	if (!err)
+	if (!err && !apusi_is_sim(slot))
 		err = set_nonblocking(fd);
 	if (err) {
 		apusi_slot_close(io, slot); /* not owned yet: the descriptor stays open */
@@ -52,6 +52,8 @@ int apus_fd_adopt(struct apus_loop *loop, int fd, enum apus_owner owner, struct 
 	struct apus_io *io;
 	int err = apusi_io_enter(loop, &io);
 
+	if (!err && apusi_io_is_sim(io))
+		err = -EINVAL; /* a real descriptor has no place on a virtual clock */
 	return err ? err : apusi_slot_adopt(io, fd, owner, 0, &out->token);
 }
 

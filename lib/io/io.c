@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "io/backend.h"
+#include "io/sockets.h"
 
 enum { SOCKETS_DEFAULT = 1024, BATCH_DEFAULT = 256 };
 
@@ -18,6 +18,7 @@ static const struct apusi_backend *const backends[KIND_COUNT] = {
 	[APUS_IO_EPOLL] = &apusi_backend_epoll,
 	[APUS_IO_URING] = &apusi_backend_uring,
 	[APUS_IO_LIBEV] = &apusi_backend_libev,
+	[APUS_IO_SIM] = &apusi_backend_sim,
 	[APUS_IO_NONE] = &apusi_backend_none,
 };
 
@@ -59,6 +60,13 @@ static int kind_choose(struct apus_io *io, char *reason, size_t reason_bytes)
 	}
 	io->from_environment = io->kind != APUS_IO_AUTO;
 	return 0;
+}
+
+bool apusi_io_wants_sim(enum apus_io_kind kind)
+{
+	const char *name = kind == APUS_IO_AUTO ? getenv("APUS_BACKEND") : NULL;
+
+	return kind == APUS_IO_SIM || (name != NULL && strcmp(name, kind_names[APUS_IO_SIM]) == 0);
 }
 
 static int kind_open(struct apus_io *io, enum apus_io_kind kind, char *reason, size_t reason_bytes)
@@ -227,6 +235,7 @@ static void slot_init(struct apus_io *io, struct apusi_slot *slot, int fd, uint3
 int apusi_slot_open(struct apus_io *io, int fd, uint32_t flags, struct apusi_slot **out)
 {
 	struct apusi_slot *slot;
+	int err;
 
 	if (!apusi_slot_is_left(io))
 		return -ENOSPC;
@@ -234,6 +243,12 @@ int apusi_slot_open(struct apus_io *io, int fd, uint32_t flags, struct apusi_slo
 	if (apus_unlikely(slot == NULL))
 		return -ENOMEM;
 	slot_init(io, slot, fd, flags);
+	err = io->backend->attach != NULL ? io->backend->attach(io, slot) : 0;
+	if (err) {
+		slot->fd = -1;
+		apus_slab_release(&io->slots, slot);
+		return err;
+	}
 	io->counts.opened++;
 	*out = slot;
 	return 0;
@@ -368,7 +383,9 @@ void apusi_slot_close(struct apus_io *io, struct apusi_slot *slot)
 	bool owned = (slot->flags & APUSI_OWNED) != 0;
 	int fd = slot_end(io, slot, owned);
 
-	if (owned)
+	if (owned && apusi_io_is_sim(io))
+		apusi_sim_close(io, fd);
+	else if (owned)
 		close(fd);
 }
 
@@ -614,8 +631,8 @@ int apus_io_set_hot(struct apus_loop *loop, uint64_t token, bool hot)
 	struct apus_io *io;
 	int err = apusi_slot_enter(loop, token, &io, &slot);
 
-	if (err)
-		return err;
+	if (err || apusi_is_sim(slot))
+		return err; /* what is simulated is looked at in every turn */
 	if (!hot)
 		return cool(io, slot);
 	hot_link(io, slot);

@@ -127,6 +127,11 @@ static int check_choices(struct apus_config *config)
 	if (config->clock == APUS_CLOCK_VIRTUAL && config->backend != APUS_IO_AUTO &&
 	    config->backend != APUS_IO_SIM && config->backend != APUS_IO_NONE)
 		return refuse(config, "clock", "is virtual, but the backend has real descriptors");
+	if (config->clock != APUS_CLOCK_VIRTUAL && config->clock != APUS_CLOCK_AUTO &&
+	    apusi_io_wants_sim(config->backend))
+		return refuse(config, "clock", "ticks by itself, but the network is simulated");
+	if (config->sim != NULL && config->backend != APUS_IO_SIM)
+		return refuse(config, "sim", "is set, but the backend is another");
 	return 0;
 }
 

@@ -41,7 +41,10 @@ static bool work_is_left(const struct apus_loop *loop)
 static int64_t next_deadline_ns(struct apus_loop *loop)
 {
 	int64_t next_ns = apus_wheel_next_ns(&loop->wheel);
+	int64_t event_ns = apusi_io_next_ns(loop->cx.io);
 
+	if (event_ns < next_ns)
+		next_ns = event_ns;
 	if (loop->drain_ns < next_ns)
 		next_ns = loop->drain_ns;
 	if (loop->stop_ns != APUS_NEVER) {

@@ -38,8 +38,11 @@ static int refuse(struct apus_config *config, int err, const char *what)
 
 static int open_clock(struct apus_loop *loop)
 {
-	int err = apus_clock_init(&loop->clock, loop->config.clock);
+	int err;
 
+	if (apusi_io_wants_sim(loop->config.backend))
+		loop->config.clock = APUS_CLOCK_VIRTUAL;
+	err = apus_clock_init(&loop->clock, loop->config.clock);
 	if (err)
 		return refuse(&loop->config, err, "config.clock");
 	loop->config.clock = apus_clock_kind_of(&loop->clock);
@@ -147,10 +150,13 @@ static int open_io(struct apus_loop *loop)
 		.segment_bytes = config->segment_bytes,
 		.segment_count = config->segment_count,
 		.uring = config->uring,
+		.sim = config->sim,
 	};
 	int err;
 
-	if (config->clock == APUS_CLOCK_VIRTUAL && io.kind == APUS_IO_AUTO)
+	if (apusi_io_wants_sim(io.kind))
+		config->io_interval_ns = config->io_interval_turns = 0; /* it costs no call to ask */
+	else if (config->clock == APUS_CLOCK_VIRTUAL && io.kind == APUS_IO_AUTO)
 		io.kind = APUS_IO_NONE;
 	err = apusi_io_open(&loop->cx.io, &loop->cx, &io, config->reason, sizeof config->reason);
 	if (err)

@@ -7,7 +7,7 @@
 #define APUSI_NET_DATAGRAM_H
 
 #include "apus/net.h"
-#include "io/backend.h"
+#include "io/sockets.h"
 #include "io/control.h"
 #include "net/os.h"
 

@@ -65,6 +65,8 @@ int apus_udp_join(struct apus_loop *loop, struct apus_udp udp, const struct apus
 
 	if (index < 0)
 		return index;
+	if (apusi_is_sim(slot))
+		return apusi_sim_join(slot, true, &group->any, source != NULL ? &source->any : NULL);
 	apusi_os_hear_only_joined(slot->fd, group->any.sa_family);
 	if (source != NULL)
 		return source_set(slot, MCAST_JOIN_SOURCE_GROUP, group, source, (uint32_t)index);
@@ -79,6 +81,8 @@ int apus_udp_leave(struct apus_loop *loop, struct apus_udp udp, const struct apu
 
 	if (index < 0)
 		return index;
+	if (apusi_is_sim(slot))
+		return apusi_sim_join(slot, false, &group->any, source != NULL ? &source->any : NULL);
 	if (source != NULL)
 		return source_set(slot, MCAST_LEAVE_SOURCE_GROUP, group, source, (uint32_t)index);
 	return group_set(slot, MCAST_LEAVE_GROUP, group, (uint32_t)index);
@@ -115,6 +119,9 @@ int apus_udp_set_multicast(struct apus_loop *loop, struct apus_udp udp,
 	struct apus_io *io;
 	int family, index, err = apusi_slot_enter(loop, udp.token, &io, &slot);
 
+	if (!err && apusi_is_sim(slot))
+		return hops < 0 || hops > 255 ? -EINVAL :
+			apusi_sim_set(slot, IPPROTO_IP, IP_MULTICAST_LOOP, loopback);
 	if (!err)
 		err = apusi_os_family(slot->fd, &family);
 	if (err)

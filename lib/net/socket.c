@@ -20,12 +20,20 @@ static uint32_t flags_of(int family, int type)
 	return type == SOCK_STREAM ? APUSI_SHORT : 0;
 }
 
+void apusi_socket_drop(struct apus_io *io, int fd)
+{
+	if (apusi_io_is_sim(io))
+		apusi_sim_close(io, fd);
+	else
+		close(fd);
+}
+
 int apusi_socket_keep(struct apus_io *io, int fd, int family, int type, struct apusi_slot **out)
 {
 	int err = apusi_slot_open(io, fd, APUSI_OWNED | flags_of(family, type), out);
 
 	if (err)
-		close(fd);
+		apusi_socket_drop(io, fd);
 	return err;
 }
 
@@ -35,6 +43,10 @@ int apusi_socket_open(struct apus_io *io, int family, int type, struct apusi_slo
 
 	if (!apusi_slot_is_left(io))
 		return -ENOSPC;
+	if (apusi_io_is_sim(io)) {
+		fd = apusi_sim_socket(io, family, type);
+		return fd < 0 ? fd : apusi_socket_keep(io, fd, family, type, out);
+	}
 	fd = apusi_os_socket(family, type);
 	return fd < 0 ? -errno : apusi_socket_keep(io, fd, family, type, out);
 }
@@ -68,7 +80,8 @@ int apusi_socket_adopt(struct apus_loop *loop, int fd, enum apus_owner owner, in
 	int family, err = apusi_io_enter(loop, &io);
 
 	if (!err)
-		err = check(fd, type, listens, &family);
+		err = apusi_io_is_sim(io) ? apusi_sim_check(io, fd, type, listens, &family) :
+					    check(fd, type, listens, &family);
 	if (err)
 		return err;
 	return apusi_slot_adopt(io, fd, owner,
@@ -91,6 +104,8 @@ int apusi_socket_try_enter(struct apus_loop *loop, uint64_t token, struct apusi_
 
 int apusi_socket_set(const struct apusi_slot *slot, int level, int name, int value)
 {
+	if (apusi_is_sim(slot))
+		return apusi_sim_set(slot, level, name, value);
 	return apusi_os_set(slot->fd, level, name, value);
 }
 
@@ -109,13 +124,20 @@ int apus_socket_get(struct apus_loop *loop, uint64_t token, int level, int name,
 	struct apus_io *io;
 	int err = apusi_slot_enter(loop, token, &io, &slot);
 
+	if (!err && apusi_is_sim(slot))
+		return apusi_sim_get(slot, level, name, value);
 	return err ? err : apusi_os_get(slot->fd, level, name, value);
 }
 
 static int buffer_read(const struct apusi_slot *slot, int name)
 {
-	int booked, err = apusi_os_get(slot->fd, SOL_SOCKET, name, &booked);
+	int booked, err;
 
+	if (apusi_is_sim(slot)) {
+		err = apusi_sim_get(slot, SOL_SOCKET, name, &booked);
+		return err ? err : booked;
+	}
+	err = apusi_os_get(slot->fd, SOL_SOCKET, name, &booked);
 	return err ? err : apusi_os_buffer_granted(booked);
 }
 
@@ -180,6 +202,8 @@ int apus_socket_set_busy_poll(struct apus_loop *loop, uint64_t token, int usec, 
 	struct apus_io *io;
 	int err = apusi_slot_enter(loop, token, &io, &slot);
 
+	if (!err && apusi_is_sim(slot))
+		err = -ENOPROTOOPT;
 	if (!err)
 		err = apusi_os_busy_poll(slot->fd, usec);
 	if (err)
@@ -195,6 +219,8 @@ int apus_socket_prefer_busy_poll(struct apus_loop *loop, uint64_t token, bool pr
 	struct apus_io *io;
 	int err = apusi_slot_enter(loop, token, &io, &slot);
 
+	if (!err && apusi_is_sim(slot))
+		err = -ENOPROTOOPT;
 	if (!err)
 		err = apusi_os_prefer_busy_poll(slot->fd, prefer, budget);
 	if (err)
@@ -210,6 +236,8 @@ int apus_socket_set_incoming_cpu(struct apus_loop *loop, uint64_t token, int cpu
 	struct apus_io *io;
 	int err = apusi_slot_enter(loop, token, &io, &slot);
 
+	if (!err && apusi_is_sim(slot))
+		err = -ENOPROTOOPT;
 	if (!err)
 		err = cpu < 0 ? -EINVAL : apusi_os_incoming_cpu(slot->fd, cpu);
 	if (err)
@@ -222,6 +250,16 @@ int apus_socket_set_incoming_cpu(struct apus_loop *loop, uint64_t token, int cpu
 
 typedef int name_fn(int fd, struct sockaddr *address, socklen_t *bytes);
 
+static int local_name(int fd, struct sockaddr *address, socklen_t *bytes)
+{
+	return getsockname(fd, address, bytes);
+}
+
+static int peer_name(int fd, struct sockaddr *address, socklen_t *bytes)
+{
+	return getpeername(fd, address, bytes);
+}
+
 static int name_get(struct apus_loop *loop, uint64_t token, name_fn *name,
 	struct apus_address *out)
 {
@@ -232,17 +270,9 @@ static int name_get(struct apus_loop *loop, uint64_t token, name_fn *name,
 	if (err)
 		return err;
 	out->bytes = sizeof out->storage;
+	if (apusi_is_sim(slot))
+		return apusi_sim_name(slot, name == peer_name, &out->any, &out->bytes);
 	return name(slot->fd, &out->any, &out->bytes) == 0 ? 0 : -errno;
-}
-
-static int local_name(int fd, struct sockaddr *address, socklen_t *bytes)
-{
-	return getsockname(fd, address, bytes);
-}
-
-static int peer_name(int fd, struct sockaddr *address, socklen_t *bytes)
-{
-	return getpeername(fd, address, bytes);
 }
 
 int apus_socket_local(struct apus_loop *loop, uint64_t token, struct apus_address *out)
@@ -257,6 +287,8 @@ int apus_socket_peer(struct apus_loop *loop, uint64_t token, struct apus_address
 
 int apusi_socket_bind(const struct apusi_slot *slot, const struct apus_address *at, bool unlinks)
 {
+	if (apusi_is_sim(slot))
+		return apusi_sim_bind(slot, &at->any, at->bytes);
 	if (unlinks && (slot->flags & APUSI_UNIX) != 0)
 		apusi_unix_unlink(at);
 	return bind(slot->fd, &at->any, at->bytes) == 0 ? 0 : -errno;

@@ -7,11 +7,14 @@
 #define APUSI_NET_SOCKET_H
 
 #include "apus/net.h"
-#include "io/backend.h"
+#include "io/sockets.h"
 #include "net/os.h"
 
 /* Opens a non-blocking socket with a slot of its own. */
 int apusi_socket_open(struct apus_io *io, int family, int type, struct apusi_slot **out);
+
+/* Closes a descriptor that has no slot. */
+void apusi_socket_drop(struct apus_io *io, int fd);
 
 /* Gives a new descriptor a slot, or closes it. */
 int apusi_socket_keep(struct apus_io *io, int fd, int family, int type,

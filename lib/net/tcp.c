@@ -27,6 +27,8 @@ static int listen_setup(struct apusi_slot *slot, const struct apus_address *at,
 		err = apusi_socket_bind(slot, at, config->unlink);
 	if (err)
 		return err;
+	if (apusi_is_sim(slot))
+		return apusi_sim_listen(slot, config->backlog > 0 ? config->backlog : INT_MAX);
 	/* The kernel cuts it down to net.core.somaxconn. */
 	return listen(slot->fd, config->backlog > 0 ? config->backlog : INT_MAX) == 0 ? 0 : -errno;
 }
@@ -66,6 +68,10 @@ static int accept_fed(struct apus_io *io, struct apusi_slot *slot, struct apus_a
 		if (fd < 0 || peer == NULL)
 			return fd;
 		peer->bytes = sizeof peer->storage;
+		if (apusi_io_is_sim(io)) {
+			apusi_sim_peer_of(io, fd, &peer->any, &peer->bytes);
+			return fd;
+		}
 		if (getpeername(fd, &peer->any, &peer->bytes) == 0)
 			return fd;
 		err = -errno;
@@ -193,7 +199,8 @@ int apus_listener_adopt(struct apus_loop *loop, int fd, enum apus_owner owner,
 static apus_poll connect_now(const struct apus_cx *cx, struct apusi_slot *slot,
 	const struct apus_address *to)
 {
-	int err = connect(slot->fd, &to->any, to->bytes) == 0 ? 0 : -errno;
+	int err = apusi_is_sim(slot) ? apusi_sim_connect(slot, &to->any, to->bytes) :
+		connect(slot->fd, &to->any, to->bytes) == 0 ? 0 : -errno;
 
 	if (err == -EINPROGRESS || err == -EALREADY || err == -EINTR) {
 		slot->flags |= APUSI_CONNECTING;
@@ -214,7 +221,8 @@ apus_poll apus_tcp_connect(struct apus_cx *cx, struct apus_tcp tcp, const struct
 		return apusi_slot_stale(cx, tcp.token, true);
 	if (apus_unlikely(apusi_slot_is_taken(cx, &slot->writer)))
 		return -EBUSY;
-	if ((slot->flags & APUSI_CONNECTING) == 0 || apusi_slot_try_write(cx, slot)) {
+	if ((slot->flags & APUSI_CONNECTING) == 0 || apusi_slot_try_write(cx, slot) ||
+	    apusi_is_sim(slot)) {
 		answer = connect_now(cx, slot, to);
 		if (answer != APUS_PENDING)
 			return answer;
@@ -407,6 +415,15 @@ static inline int64_t write_done(const struct apus_cx *cx, struct apusi_slot *sl
 	return -errno;
 }
 
+/* It is not ready for one: not now, or never, since it is written to elsewhere. */
+static APUS_COLD int64_t write_refused(const struct apusi_slot *slot, const void *data,
+	size_t bytes)
+{
+	const struct iovec part = { (void *)(uintptr_t)data, bytes };
+
+	return apusi_is_sim(slot) ? apusi_sim_write(slot, &part, 1) : -EAGAIN;
+}
+
 static inline int64_t write_now(const struct apus_cx *cx, struct apusi_slot *slot, const void *data,
 	size_t bytes)
 {
@@ -415,7 +432,7 @@ static inline int64_t write_now(const struct apus_cx *cx, struct apusi_slot *slo
 	if (apus_unlikely(bytes == 0))
 		return 0;
 	if (!apusi_slot_try_write(cx, slot))
-		return -EAGAIN;
+		return write_refused(slot, data, bytes);
 	do
 		put = send(slot->fd, data, bytes, MSG_NOSIGNAL);
 	while (apus_unlikely(put < 0) && errno == EINTR);
@@ -431,7 +448,7 @@ static int64_t writev_now(const struct apus_cx *cx, struct apusi_slot *slot,
 	if (apus_unlikely(parts_bytes(parts, count) == 0))
 		return 0;
 	if (!apusi_slot_try_write(cx, slot))
-		return -EAGAIN;
+		return apusi_is_sim(slot) ? apusi_sim_write(slot, parts, count) : -EAGAIN;
 	do
 		put = sendmsg(slot->fd, &message, MSG_NOSIGNAL);
 	while (put < 0 && errno == EINTR);
@@ -537,6 +554,8 @@ int apus_tcp_shutdown(struct apus_loop *loop, struct apus_tcp tcp, int how)
 
 	if (err)
 		return err;
+	if (apusi_is_sim(slot))
+		return apusi_sim_shutdown(slot, how);
 	return shutdown(slot->fd, how) == 0 ? 0 : -errno;
 }
 

@@ -39,11 +39,11 @@ static int udp_setup(struct apusi_slot *slot, const struct apus_address *at,
 	if (!err && at->any.sa_family == AF_INET6)
 		err = apusi_socket_set(slot, IPPROTO_IPV6, IPV6_V6ONLY, config->ip6_only);
 	if (!err && config->timestamps)
-		err = apusi_os_stamps_on(slot->fd);
+		err = apusi_is_sim(slot) ? apusi_sim_stamps_on(slot) : apusi_os_stamps_on(slot->fd);
 	if (!err && config->sent_stamps)
-		err = apusi_os_sent_on(slot->fd);
+		err = apusi_is_sim(slot) ? -ENOPROTOOPT : apusi_os_sent_on(slot->fd);
 	if (!err && config->drops)
-		err = apusi_os_drops_on(slot->fd);
+		err = apusi_is_sim(slot) ? apusi_sim_drops_on(slot) : apusi_os_drops_on(slot->fd);
 	if (!err)
 		err = apusi_socket_set_buffers(slot, config->receive_buffer_bytes,
 			config->send_buffer_bytes);
@@ -94,6 +94,8 @@ int apus_udp_connect(struct apus_loop *loop, struct apus_udp udp, const struct a
 
 	if (err)
 		return err;
+	if (apusi_is_sim(slot))
+		return apusi_sim_connect(slot, &to->any, to->bytes);
 	return connect(slot->fd, &to->any, to->bytes) == 0 ? 0 : -errno;
 }
 
@@ -103,6 +105,8 @@ int64_t apus_udp_drops(struct apus_loop *loop, struct apus_udp udp)
 	struct apus_io *io;
 	int err = apusi_slot_enter(loop, udp.token, &io, &slot);
 
+	if (!err && apusi_is_sim(slot))
+		return apusi_sim_drops(slot);
 	return err ? err : apusi_os_drops(slot->fd);
 }
 
@@ -227,13 +231,23 @@ apus_poll apus_udp_recv(struct apus_cx *cx, struct apus_udp udp, void *data, siz
 
 /* ---- sending ---------------------------------------------------------------------------- */
 
+/* It is not ready for one: not now, or never, since it sends elsewhere. */
+static APUS_COLD int64_t send_refused(const struct apusi_slot *slot, const void *data, size_t bytes,
+	const struct apus_address *to)
+{
+	if (!apusi_is_sim(slot))
+		return -EAGAIN;
+	return apusi_sim_send(slot, data, bytes, to != NULL ? &to->any : NULL,
+		to != NULL ? to->bytes : 0);
+}
+
 static int64_t send_now(const struct apus_cx *cx, struct apusi_slot *slot, const void *data, size_t bytes,
 	const struct apus_address *to)
 {
 	ssize_t put;
 
 	if (!apusi_slot_try_write(cx, slot))
-		return -EAGAIN;
+		return send_refused(slot, data, bytes, to);
 	do
 		put = to == NULL ? send(slot->fd, data, bytes, MSG_NOSIGNAL) :
 				   sendto(slot->fd, data, bytes, MSG_NOSIGNAL, &to->any,
@@ -274,7 +288,7 @@ apus_poll apus_udp_sent(struct apus_cx *cx, struct apus_udp udp, struct apus_sen
 		return apusi_slot_stale(cx, udp.token, false);
 	if (apus_unlikely(apusi_slot_is_taken(cx, &slot->reader)))
 		return -EBUSY;
-	err = apusi_os_sent(slot->fd, out);
+	err = apusi_is_sim(slot) ? -ENOTSUP : apusi_os_sent(slot->fd, out);
 	if (err != -EAGAIN)
 		return err;
 	apusi_datagram_direct(cx->io, slot); /* who is fed hears of no stamp */
@@ -287,6 +301,8 @@ int apus_udp_try_sent(struct apus_loop *loop, struct apus_udp udp, struct apus_s
 	struct apus_io *io;
 	int err = apusi_slot_enter(loop, udp.token, &io, &slot);
 
+	if (!err && apusi_is_sim(slot))
+		err = -ENOTSUP;
 	return err ? err : apusi_os_sent(slot->fd, out);
 }
 

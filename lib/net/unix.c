@@ -20,7 +20,7 @@ static int pair_keep(struct apus_io *io, const int *ends, int type, uint64_t *a,
 	int err = apusi_socket_keep(io, ends[0], AF_UNIX, type, &first);
 
 	if (err) {
-		close(ends[1]);
+		apusi_socket_drop(io, ends[1]);
 		return err;
 	}
 	err = apusi_socket_keep(io, ends[1], AF_UNIX, type, &second);
@@ -38,9 +38,11 @@ static int pair_open(struct apus_loop *loop, int type, uint64_t *a, uint64_t *b)
 	struct apus_io *io;
 	int ends[2], err = apusi_io_enter(loop, &io);
 
+	if (!err && apusi_io_is_sim(io))
+		err = apusi_sim_pair(io, type, ends);
 	if (err)
 		return err;
-	if (apusi_os_socketpair(type, ends) != 0)
+	if (!apusi_io_is_sim(io) && apusi_os_socketpair(type, ends) != 0)
 		return -errno;
 	return pair_keep(io, ends, type, a, b);
 }
@@ -65,5 +67,7 @@ int apus_unix_peer(struct apus_loop *loop, struct apus_tcp tcp, struct apus_unix
 		return err;
 	if ((slot->flags & APUSI_UNIX) == 0)
 		return -EPROTOTYPE;
+	if (apusi_is_sim(slot))
+		return -ENOTSUP;
 	return apusi_os_peer(slot->fd, out);
 }

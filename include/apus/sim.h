@@ -1,0 +1,153 @@
+/*
+ * apus/sim.h - a simulated network: whole programs, both ends of them, from a seed.
+ *
+ *   Units      nanoseconds of the loop's virtual clock; faults in so many of a million (ppm).
+ *   Errors     0 or -errno: -ENOTSUP (the loop's backend is another), -EPERM (another thread),
+ *              -EINVAL (an address that is none, a time below 0), -ENOSPC (too many cuts).
+ *   Ownership  the network is its loop's, from open to close; the configuration is copied.
+ *   Threads    the loop's thread only.
+ *   Order      what happens depends on the seed and on what the program does, on nothing else:
+ *              the same two make the same steps, and the same hash of them.
+ *   Cost       no system call; a step is some hundred instructions.
+ *
+ * A loop with `config.backend = APUS_IO_SIM` has a virtual clock and a network of its own, in
+ * its memory: the calls of apus/net.h open, connect, send and receive there.  Any address is
+ * this machine's, so both ends of a protocol are tasks of the one loop, and time passes only
+ * while all of them wait.  A real descriptor is -EINVAL.
+ *
+ * Streams are lossless and in order until they break, datagrams are neither.  What goes wrong,
+ * and how often, is drawn from the seed; apus_sim_config_rough draws the rates too, so that
+ * each seed has a weather of its own.  A test runs many seeds, and prints the one that failed:
+ *
+ *	#include <apus/loop.h>
+ *	#include <apus/sim.h>
+ *
+ *	int open_seed(struct apus_loop **loop, uint64_t seed)
+ *	{
+ *		struct apus_sim_config sim;
+ *		struct apus_config config;
+ *
+ *		apus_sim_config_rough(&sim, seed);
+ *		apus_config_init(&config);
+ *		config.backend = APUS_IO_SIM;
+ *		config.sim = &sim;
+ *		return apus_open(loop, &config);
+ *	}
+ *
+ * A program that does not name a network gets a calm one.  In the environment, APUS_SIM_SEED=n
+ * gives it the rough one of that seed, and APUS_SIM_TRACE=1 writes each step to stderr.
+ */
+#ifndef APUS_SIM_H
+#define APUS_SIM_H
+
+#include <sys/socket.h>
+
+#include "apus/io.h"
+
+/* A step: what happened to which descriptor, and its answer or size. */
+struct apus_sim_step {
+	int64_t now_ns;
+	const char *what; /* "read", "reset", "drop" ... */
+	int number;       /* of the descriptor; -1: of none that is open */
+	int64_t value;
+};
+typedef void apus_sim_trace_fn(void *arg, const struct apus_sim_step *step);
+
+/* Zero is a network without a fault and without a latency. */
+struct apus_sim_config {
+	uint64_t seed;
+	int64_t latency_ns, jitter_ns; /* of every message: the one, and up to the other */
+	uint32_t stream_bytes;     /* sent and unread, a direction; 0: 65536 */
+	uint32_t datagram_bytes;   /* unread at a socket; 0: 212992 */
+	uint32_t descriptor_count; /* open at once, more are -EMFILE; 0: as the loop has slots */
+
+	/* of calls */
+	uint32_t short_read_ppm, short_write_ppm; /* less than there is, than there is room for */
+	uint32_t again_ppm;      /* -EAGAIN for now, of reads and writes */
+	uint32_t accept_ppm;     /* -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM; or it is gone already */
+	uint32_t socket_ppm;     /* the same of opening one */
+	uint32_t no_buffers_ppm; /* -ENOBUFS of a send of a datagram */
+	uint32_t spurious_ppm;   /* an event wakes who waits for something else */
+
+	/* of streams */
+	uint32_t refuse_ppm; /* a connect meets nobody */
+	uint32_t reset_ppm;  /* a write breaks the connection, at both ends */
+	uint32_t stall_ppm;  /* a write arrives late, and what follows behind it, */
+	int64_t stall_ns;    /* up to so late */
+
+	/* of both */
+	uint32_t cut_ppm; /* a message cuts the way between the two ends, */
+	int64_t cut_ns;   /* up to so long: datagrams are lost, streams try again */
+
+	/* of datagrams */
+	uint32_t drop_ppm, duplicate_ppm, reorder_ppm;
+	int64_t reorder_ns; /* up to so late; 0: a millisecond */
+
+	apus_sim_trace_fn *trace; /* NULL: none */
+	void *trace_arg;
+};
+
+/* What happened since the loop was opened. */
+struct apus_sim_counts {
+	uint64_t steps, events;
+	uint64_t connections, stream_bytes;  /* accepted; that were read */
+	uint64_t datagrams_sent, datagrams_received;
+	uint64_t short_reads, short_writes, agains, spurious;
+	uint64_t accept_errors, socket_errors, no_buffers, scripted;
+	uint64_t refused, resets, stalls, retries, timeouts;
+	uint64_t cuts, cut_datagrams, drops, duplicates, reorders, overflows;
+};
+
+/* Calls that can be made to fail. */
+enum apus_sim_call {
+	APUS_SIM_SOCKET,
+	APUS_SIM_ACCEPT,
+	APUS_SIM_CONNECT,
+	APUS_SIM_READ, /* of streams and datagrams */
+	APUS_SIM_WRITE,
+	APUS_SIM_CALLS
+};
+
+APUS_BEGIN_DECLS
+
+/* No fault, and a latency of fifty microseconds. */
+APUS_API void apus_sim_config_init(struct apus_sim_config *config, uint64_t seed);
+
+/* Some of the faults, more or less often: which, and how often, is drawn from the seed. */
+APUS_API void apus_sim_config_rough(struct apus_sim_config *config, uint64_t seed);
+
+/* ---- scripted events ------------------------------------------------------------ */
+
+/*
+ * Nothing passes between a and b, in neither direction, for so long (APUS_NEVER: until healed).
+ * NULL is everybody, port 0 all ports, and the wildcard address all addresses of its family.
+ */
+APUS_API int apus_sim_cut(struct apus_loop *loop, const struct sockaddr *a,
+	const struct sockaddr *b, int64_t for_ns);
+
+/* Ends all cuts; what streams have to try again they do when they would have. */
+APUS_API int apus_sim_heal(struct apus_loop *loop);
+
+/* Breaks the connections of which an end has that address (NULL: all); how many. */
+APUS_API int apus_sim_reset(struct apus_loop *loop, const struct sockaddr *end);
+
+/* What is sent on streams from now on arrives not before for_ns have passed. */
+APUS_API int apus_sim_stall(struct apus_loop *loop, int64_t for_ns);
+
+/* The next so many of these calls answer err (> 0: an errno). */
+APUS_API int apus_sim_fail(struct apus_loop *loop, enum apus_sim_call call, int err,
+	uint32_t count);
+
+/* ---- looking ---------------------------------------------------------------------- */
+
+APUS_API int apus_sim_counts_read(struct apus_loop *loop, struct apus_sim_counts *counts);
+
+/* Of all steps so far: two runs that have the same made the same steps.  0: no such network. */
+APUS_API uint64_t apus_sim_hash(struct apus_loop *loop);
+
+/* What it was opened with; 0 without one. */
+APUS_API uint64_t apus_sim_seed(struct apus_loop *loop);
+
+APUS_END_DECLS
+
+#endif

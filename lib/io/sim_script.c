@@ -1,0 +1,206 @@
+#include <stdlib.h>
+
+#include "io/sim.h"
+
+#define PPM_MAX 1000000
+
+/* ---- configurations -------------------------------------------------------------------- */
+
+void apus_sim_config_init(struct apus_sim_config *config, uint64_t seed)
+{
+	*config = (struct apus_sim_config){ .seed = seed, .latency_ns = 50 * APUS_USEC };
+}
+
+/* A step of splitmix64 (Steele et al., 2014). */
+static uint64_t draw(uint64_t *state)
+{
+	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+/* Half of the seeds do without; the others have it up to so often, and most of them seldom. */
+static uint32_t rate(uint64_t *state, uint32_t ppm_max)
+{
+	uint64_t drawn = draw(state);
+
+	if ((drawn & 1) != 0)
+		return 0;
+	return (uint32_t)((drawn >> 8) % ppm_max) >> ((drawn >> 1) & 3);
+}
+
+static int64_t span(uint64_t *state, int64_t ns_max)
+{
+	return 1 + (int64_t)((draw(state) >> 8) % (uint64_t)ns_max);
+}
+
+void apus_sim_config_rough(struct apus_sim_config *config, uint64_t seed)
+{
+	uint64_t state = seed;
+
+	apus_sim_config_init(config, seed);
+	config->latency_ns = span(&state, 200 * APUS_USEC);
+	config->jitter_ns = (draw(&state) & 1) != 0 ? span(&state, 500 * APUS_USEC) : 0;
+	config->stream_bytes = (uint32_t)64 << (draw(&state) % 11);
+	config->short_read_ppm = rate(&state, 500000);
+	config->short_write_ppm = rate(&state, 500000);
+	config->again_ppm = rate(&state, 300000);
+	config->accept_ppm = rate(&state, 300000);
+	config->socket_ppm = rate(&state, 100000);
+	config->no_buffers_ppm = rate(&state, 100000);
+	config->spurious_ppm = rate(&state, 500000);
+	config->refuse_ppm = rate(&state, 200000);
+	config->reset_ppm = rate(&state, 30000);
+	config->stall_ppm = rate(&state, 50000);
+	config->stall_ns = span(&state, 2 * APUS_SEC);
+	config->cut_ppm = rate(&state, 10000);
+	config->cut_ns = span(&state, 5 * APUS_SEC);
+	config->drop_ppm = rate(&state, 200000);
+	config->duplicate_ppm = rate(&state, 200000);
+	config->reorder_ppm = rate(&state, 300000);
+	config->reorder_ns = span(&state, 2 * APUS_MSEC);
+}
+
+/* ---- entering ---------------------------------------------------------------------------- */
+
+static int enter(struct apus_loop *loop, struct sim_world **world)
+{
+	struct apus_io *io;
+	int err = apusi_io_enter(loop, &io);
+
+	if (!err && !apusi_io_is_sim(io))
+		err = -ENOTSUP;
+	if (!err)
+		*world = apusi_sim_world_of(io);
+	return err;
+}
+
+static socklen_t address_bytes(const struct sockaddr *address)
+{
+	return address->sa_family == AF_INET  ? sizeof(struct sockaddr_in) :
+	       address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) :
+						(socklen_t)sizeof(struct sockaddr_un);
+}
+
+static int pattern_of(struct sim_world *world, const struct sockaddr *address,
+	struct sim_pattern *out)
+{
+	int err;
+
+	*out = (struct sim_pattern){ .any_ip = true };
+	if (address == NULL)
+		return 0;
+	err = apusi_sim_name_of(world, address, address_bytes(address), &out->name);
+	out->any_ip = !err && apusi_sim_name_is_wild(&out->name);
+	return err ? -EINVAL : 0;
+}
+
+/* ---- scripted events --------------------------------------------------------------------- */
+
+int apus_sim_cut(struct apus_loop *loop, const struct sockaddr *a, const struct sockaddr *b,
+	int64_t for_ns)
+{
+	struct sim_pattern from, to;
+	struct sim_world *world;
+	int err = enter(loop, &world);
+
+	if (!err && for_ns < 0)
+		err = -EINVAL;
+	if (!err)
+		err = pattern_of(world, a, &from);
+	if (!err)
+		err = pattern_of(world, b, &to);
+	return err ? err : apusi_sim_cut_add(world, &from, &to, for_ns);
+}
+
+int apus_sim_heal(struct apus_loop *loop)
+{
+	struct sim_world *world;
+	int err = enter(loop, &world);
+
+	if (err)
+		return err;
+	world->cut_count = 0;
+	apusi_sim_step(world, "heal", NULL, 0);
+	return 0;
+}
+
+/* Both ends at once: the first that goes may take the other with it. */
+int apus_sim_reset(struct apus_loop *loop, const struct sockaddr *address)
+{
+	struct sim_pattern end;
+	struct sim_world *world;
+	int err = enter(loop, &world), count = 0;
+	uint32_t i;
+
+	if (!err)
+		err = pattern_of(world, address, &end);
+	if (err)
+		return err;
+	for (i = 0; i < world->end_count; i++) {
+		struct sim_socket *one = world->ends[i];
+
+		if (!one->is_live || one->state != SIM_CONNECTED || one->type != SOCK_STREAM ||
+		    !apusi_sim_matches(&end, &one->local))
+			continue;
+		count++;
+		world->counts.resets++;
+		(void)apusi_sim_tell(one, SIM_RST, apusi_sim_now(world), ECONNRESET);
+		(void)apusi_sim_tell(one->peer, SIM_RST, apusi_sim_now(world), ECONNRESET);
+	}
+	apusi_sim_step(world, "break", NULL, count);
+	return count;
+}
+
+int apus_sim_stall(struct apus_loop *loop, int64_t for_ns)
+{
+	struct sim_world *world;
+	int err = enter(loop, &world);
+
+	if (err || for_ns < 0)
+		return err ? err : -EINVAL;
+	world->stalled_ns = apus_ns_add(apusi_sim_now(world), for_ns);
+	world->counts.stalls++;
+	apusi_sim_step(world, "stall", NULL, for_ns);
+	return 0;
+}
+
+int apus_sim_fail(struct apus_loop *loop, enum apus_sim_call call, int err, uint32_t count)
+{
+	struct sim_world *world;
+	int refused = enter(loop, &world);
+
+	if (refused || (unsigned)call >= APUS_SIM_CALLS || err <= 0)
+		return refused ? refused : -EINVAL;
+	world->failing[call].err = err;
+	world->failing[call].count = count;
+	return 0;
+}
+
+/* ---- looking ---------------------------------------------------------------------------------- */
+
+int apus_sim_counts_read(struct apus_loop *loop, struct apus_sim_counts *counts)
+{
+	struct sim_world *world;
+	int err = enter(loop, &world);
+
+	if (!err)
+		*counts = world->counts;
+	return err;
+}
+
+uint64_t apus_sim_hash(struct apus_loop *loop)
+{
+	struct sim_world *world;
+
+	return enter(loop, &world) == 0 ? world->hash : 0;
+}
+
+uint64_t apus_sim_seed(struct apus_loop *loop)
+{
+	struct sim_world *world;
+
+	return enter(loop, &world) == 0 ? world->config.seed : 0;
+}
