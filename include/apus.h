@@ -21,7 +21,8 @@
  *   cancel    a tree of tokens: cancelling asks, and ends nothing by itself.
  *   offload   functions that block, run by a few helper threads and awaited.
  *   task      kinds, spawn, await, join, abort, sets; sleep, interval, select, timeout.
- *   io        descriptors on a loop: anything that can be read or written, awaited.
+ *   io        descriptors on a loop: anything that can be read or written, awaited.  sim.h: a
+ *             network in memory, whose losses and breaks come from a seed, to test with.
  *   net       TCP, UDP and Unix sockets as awaitables.  resolve.h: names to addresses, and
  *             connecting to a name.
  *   file      files and directories as awaitables; what is cached is read at once.
@@ -49,6 +50,7 @@
 #include "apus/op.h"
 #include "apus/remote.h"
 #include "apus/resolve.h"
+#include "apus/sim.h"
 #include "apus/slab.h"
 #include "apus/sync.h"
 #include "apus/task.h"

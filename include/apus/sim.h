@@ -125,6 +125,12 @@ APUS_API void apus_sim_config_rough(struct apus_sim_config *config, uint64_t see
 APUS_API int apus_sim_cut(struct apus_loop *loop, const struct sockaddr *a,
 	const struct sockaddr *b, int64_t for_ns);
 
+/*
+ * From now on the rates, times and sizes are those of config; its seed is not looked at, what
+ * is on its way arrives as it would have.  A calm end lets a program finish.
+ */
+APUS_API int apus_sim_change(struct apus_loop *loop, const struct apus_sim_config *config);
+
 /* Ends all cuts; what streams have to try again they do when they would have. */
 APUS_API int apus_sim_heal(struct apus_loop *loop);
 

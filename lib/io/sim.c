@@ -3,8 +3,6 @@
 
 #include "io/sim.h"
 
-enum { STREAM_BYTES = 65536, DATAGRAM_BYTES = 212992 };
-
 /* ---- open and close -------------------------------------------------------------------- */
 
 /* Without a network of its own a program has the environment's, or a calm one. */
@@ -20,46 +18,7 @@ static void config_take(struct sim_world *world)
 	else
 		apus_sim_config_init(&world->config, 1);
 	world->traces_to_stderr = trace != NULL && *trace != '\0' && *trace != '0';
-	if (world->config.stream_bytes == 0)
-		world->config.stream_bytes = STREAM_BYTES;
-	if (world->config.datagram_bytes == 0)
-		world->config.datagram_bytes = DATAGRAM_BYTES;
-}
-
-/* A rate over a million, or a time below 0: the field's name, else NULL. */
-static const char *config_fault(const struct apus_sim_config *config)
-{
-	const struct {
-		const char *name;
-		uint32_t ppm;
-	} rates[] = {
-		{ "short_read_ppm", config->short_read_ppm },
-		{ "short_write_ppm", config->short_write_ppm },
-		{ "again_ppm", config->again_ppm },
-		{ "accept_ppm", config->accept_ppm },
-		{ "socket_ppm", config->socket_ppm },
-		{ "no_buffers_ppm", config->no_buffers_ppm },
-		{ "spurious_ppm", config->spurious_ppm },
-		{ "refuse_ppm", config->refuse_ppm },
-		{ "reset_ppm", config->reset_ppm },
-		{ "stall_ppm", config->stall_ppm },
-		{ "cut_ppm", config->cut_ppm },
-		{ "drop_ppm", config->drop_ppm },
-		{ "duplicate_ppm", config->duplicate_ppm },
-		{ "reorder_ppm", config->reorder_ppm },
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof rates / sizeof *rates; i++)
-		if (rates[i].ppm > 1000000)
-			return rates[i].name;
-	if (config->again_ppm == 1000000)
-		return "again_ppm"; /* nothing would ever pass */
-	return config->latency_ns < 0 ? "latency_ns" :
-	       config->jitter_ns < 0  ? "jitter_ns" :
-	       config->stall_ns < 0   ? "stall_ns" :
-	       config->cut_ns < 0     ? "cut_ns" :
-	       config->reorder_ns < 0 ? "reorder_ns" : NULL;
+	apusi_sim_config_fill(&world->config);
 }
 
 static int open_sim(struct apus_io *io, char *reason, size_t reason_bytes)
@@ -73,7 +32,7 @@ static int open_sim(struct apus_io *io, char *reason, size_t reason_bytes)
 	}
 	world->io = io;
 	config_take(world);
-	fault = config_fault(&world->config);
+	fault = apusi_sim_config_fault(&world->config);
 	if (fault != NULL) {
 		snprintf(reason, reason_bytes, "config.sim: %s is out of its range", fault);
 		free(world);
@@ -250,11 +209,19 @@ static int64_t read_bytes(struct apus_io *io, struct apusi_slot *slot, void *dat
 	return apusi_sim_stream_read(slot->backend, data, bytes);
 }
 
+static bool holds(const struct sim_socket *end)
+{
+	return end->type == SOCK_DGRAM ? end->head != NULL : end->in.arrived != end->in.begin;
+}
+
+/* Who has read a part asks before the next, and keeps what it has: that read does not fail. */
 static bool has(struct apusi_slot *slot)
 {
-	const struct sim_socket *end = slot->backend;
+	struct sim_socket *end = slot->backend;
 
-	return end->type == SOCK_DGRAM ? end->head != NULL : end->in.arrived != end->in.begin;
+	end->is_sure = holds(end) && end->error == 0 &&
+		!apusi_sim_hits(end->world, end->world->config.short_read_ppm);
+	return end->is_sure;
 }
 
 static int64_t read_segment(struct apus_io *io, struct apusi_slot *slot, struct apus_segment *out)
@@ -264,7 +231,7 @@ static int64_t read_segment(struct apus_io *io, struct apusi_slot *slot, struct 
 	int64_t got;
 	int index;
 
-	if (!has(slot))
+	if (!holds(slot->backend))
 		return apusi_sim_stream_read(slot->backend, &none, sizeof none);
 	index = apusi_segment_claim(segments);
 	if (index < 0)

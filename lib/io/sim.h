@@ -123,6 +123,7 @@ struct sim_socket {
 	bool is_live, is_queued; /* not among the free; in a backlog */
 	bool wants_room, is_shut; /* a writer was refused; no more is written */
 	bool is_asked;            /* who connected it has been told */
+	bool is_sure;             /* it was said that there is something: the next read has it */
 	bool is_shut_read, reuse, reuse_port, only_ip6, lingers, stamps, tells_drops, no_loop;
 };
 
@@ -150,6 +151,13 @@ struct sim_world {
 	uint16_t port_next;
 	bool traces_to_stderr;
 };
+
+/* ---- sim_script.c ----------------------------------------------------------------- */
+
+/* The defaults of what is 0. */
+void apusi_sim_config_fill(struct apus_sim_config *config);
+/* A rate over a million, or a time below 0: the field's name, else NULL. */
+const char *apusi_sim_config_fault(const struct apus_sim_config *config);
 
 /* ---- sim_event.c ------------------------------------------------------------------ */
 

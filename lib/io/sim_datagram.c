@@ -17,7 +17,7 @@ static int64_t again(struct sim_socket *end, enum sim_kind kind)
 	return -EAGAIN;
 }
 
-static struct sim_datagram *datagram_new(const struct sim_socket *from, const void *data,
+static struct sim_datagram *datagram_new(const struct sim_name *from, const void *data,
 	uint32_t bytes)
 {
 	struct sim_datagram *datagram = malloc(sizeof *datagram + bytes);
@@ -25,7 +25,7 @@ static struct sim_datagram *datagram_new(const struct sim_socket *from, const vo
 	if (datagram == NULL)
 		return NULL;
 	datagram->next = NULL;
-	datagram->from = from->local;
+	datagram->from = *from;
 	datagram->bytes = bytes;
 	memcpy(datagram->data, data, bytes);
 	return datagram;
@@ -62,12 +62,12 @@ static int64_t datagram_ns(struct sim_socket *to)
 	return at_ns;
 }
 
-static void deliver(struct sim_socket *from, struct sim_socket *to, const void *data,
+static void deliver(const struct sim_name *from, struct sim_socket *to, const void *data,
 	uint32_t bytes)
 {
-	struct sim_world *world = from->world;
+	struct sim_world *world = to->world;
 
-	if (apusi_sim_is_cut(world, &from->local, &to->local)) {
+	if (apusi_sim_is_cut(world, from, &to->local)) {
 		world->counts.cut_datagrams++;
 		apusi_sim_step(world, "cut off", to, bytes);
 		return;
@@ -85,22 +85,21 @@ static void deliver(struct sim_socket *from, struct sim_socket *to, const void *
 }
 
 static bool is_member(const struct sim_socket *end, const struct sim_name *group,
-	const struct sim_socket *from)
+	const struct sim_name *from)
 {
 	uint32_t i;
 
 	for (i = 0; i < end->group_count; i++)
 		if (apusi_sim_ip_is_same(&end->groups[i].group, group) &&
-		    (end->groups[i].source.family == 0 || apusi_sim_name_is_wild(&from->local) ||
-			    apusi_sim_ip_is_same(&end->groups[i].source, &from->local)))
+		    (end->groups[i].source.family == 0 ||
+			    apusi_sim_ip_is_same(&end->groups[i].source, from)))
 			return true;
 	return false;
 }
 
-static void deliver_group(struct sim_socket *from, const struct sim_name *to, const void *data,
-	uint32_t bytes)
+static void deliver_group(struct sim_world *world, const struct sim_name *from,
+	const struct sim_name *to, const void *data, uint32_t bytes)
 {
-	struct sim_world *world = from->world;
 	uint32_t i;
 
 	for (i = 0; i < world->end_count; i++) {
@@ -123,10 +122,25 @@ static void deliver_nobody(struct sim_socket *from)
 			ECONNREFUSED);
 }
 
-static bool hears(const struct sim_socket *to, const struct sim_socket *from)
+/* One that is connected hears its peer only. */
+static bool hears(const struct sim_socket *to, const struct sim_name *from)
 {
-	return to->remote.family == 0 || apusi_sim_name_is_same(&to->remote, &from->local) ||
-	       to->local.family == AF_UNIX;
+	return to->remote.family == 0 || apusi_sim_name_is_same(&to->remote, from);
+}
+
+/* Who is bound to no address has that of the machine that it sends to: there is only one. */
+static struct sim_name source_of(const struct sim_socket *from, const struct sim_name *to)
+{
+	static const uint8_t loopback[2][16] = {
+		{ [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 }, { [15] = 1 }
+	};
+	struct sim_name source = from->local;
+
+	if (!apusi_sim_name_is_wild(&source))
+		return source;
+	memcpy(source.ip, apusi_sim_name_is_group(to) ? loopback[!apusi_sim_name_is_ip4(to)] : to->ip,
+		sizeof source.ip);
+	return source;
 }
 
 static int64_t send_unix(struct sim_socket *from, struct sim_socket *to, const void *data,
@@ -138,7 +152,7 @@ static int64_t send_unix(struct sim_socket *from, struct sim_socket *to, const v
 		return -ECONNREFUSED;
 	if (to->queued_bytes >= to->receive_bytes)
 		return -EAGAIN;
-	datagram = datagram_new(from, data, bytes);
+	datagram = datagram_new(&from->local, data, bytes);
 	if (datagram == NULL)
 		return -ENOBUFS;
 	to->queued_bytes += bytes + BOOKED_BYTES;
@@ -150,25 +164,27 @@ static int64_t send_now(struct sim_socket *from, const struct sim_name *name, co
 	uint32_t bytes)
 {
 	struct sim_world *world = from->world;
+	struct sim_name source;
 	struct sim_socket *to;
 	int err = apusi_sim_bind_to(from, name);
 
 	if (err)
 		return err;
+	source = source_of(from, name);
 	world->counts.datagrams_sent++;
 	if (name->family == AF_UNIX)
 		return send_unix(from, from->peer != NULL ? from->peer :
 			apusi_sim_bound(world, SOCK_DGRAM, name), data, bytes);
-	apusi_sim_cut_by_chance(world, &from->local, name);
+	apusi_sim_cut_by_chance(world, &source, name);
 	if (apusi_sim_name_is_group(name)) {
-		deliver_group(from, name, data, bytes);
+		deliver_group(world, &source, name, data, bytes);
 		return bytes;
 	}
 	to = apusi_sim_bound(world, SOCK_DGRAM, name);
-	if (to == NULL || !hears(to, from))
+	if (to == NULL || !hears(to, &source))
 		deliver_nobody(from);
 	else
-		deliver(from, to, data, bytes);
+		deliver(&source, to, data, bytes);
 	return bytes;
 }
 
@@ -287,14 +303,16 @@ static struct sim_datagram *datagram_take(struct sim_socket *end)
 	return datagram;
 }
 
-static int64_t read_now(struct sim_socket *end, struct msghdr *message)
+static int64_t read_now(struct sim_socket *end, struct msghdr *message, bool is_sure)
 {
 	struct sim_datagram *datagram;
 	struct iovec *part = message->msg_iov;
 	int64_t bytes;
 
-	if (end->head == NULL || apusi_sim_hits(end->world, end->world->config.again_ppm))
-		return end->head == NULL ? -EAGAIN : again(end, SIM_WAKE_READER);
+	if (end->head == NULL)
+		return -EAGAIN;
+	if (!is_sure && apusi_sim_hits(end->world, end->world->config.again_ppm))
+		return again(end, SIM_WAKE_READER);
 	datagram = datagram_take(end);
 	bytes = datagram->bytes;
 	if (part->iov_len > (size_t)bytes)
@@ -311,16 +329,18 @@ static int64_t read_now(struct sim_socket *end, struct msghdr *message)
 
 int64_t apusi_sim_datagram_read(struct sim_socket *end, struct msghdr *message)
 {
+	bool is_sure = end->is_sure;
 	int err = end->error;
 	int64_t got;
 
+	end->is_sure = false;
 	end->error = 0;
-	if (err == 0)
+	if (err == 0 && !is_sure)
 		err = apusi_sim_scripted(end->world, APUS_SIM_READ);
 	if (err == EAGAIN)
 		got = again(end, SIM_WAKE_READER);
 	else
-		got = err != 0 ? -err : read_now(end, message);
+		got = err != 0 ? -err : read_now(end, message, is_sure);
 	apusi_sim_step(end->world, "receive", end, got);
 	return got;
 }

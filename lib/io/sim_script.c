@@ -2,7 +2,7 @@
 
 #include "io/sim.h"
 
-#define PPM_MAX 1000000
+enum { STREAM_BYTES = 65536, DATAGRAM_BYTES = 212992, PPM_MAX = 1000000 };
 
 /* ---- configurations -------------------------------------------------------------------- */
 
@@ -61,6 +61,50 @@ void apus_sim_config_rough(struct apus_sim_config *config, uint64_t seed)
 	config->duplicate_ppm = rate(&state, 200000);
 	config->reorder_ppm = rate(&state, 300000);
 	config->reorder_ns = span(&state, 2 * APUS_MSEC);
+}
+
+void apusi_sim_config_fill(struct apus_sim_config *config)
+{
+	if (config->stream_bytes == 0)
+		config->stream_bytes = STREAM_BYTES;
+	if (config->datagram_bytes == 0)
+		config->datagram_bytes = DATAGRAM_BYTES;
+}
+
+/* A rate over a million, or a time below 0: the field's name, else NULL. */
+const char *apusi_sim_config_fault(const struct apus_sim_config *config)
+{
+	const struct {
+		const char *name;
+		uint32_t ppm;
+	} rates[] = {
+		{ "short_read_ppm", config->short_read_ppm },
+		{ "short_write_ppm", config->short_write_ppm },
+		{ "again_ppm", config->again_ppm },
+		{ "accept_ppm", config->accept_ppm },
+		{ "socket_ppm", config->socket_ppm },
+		{ "no_buffers_ppm", config->no_buffers_ppm },
+		{ "spurious_ppm", config->spurious_ppm },
+		{ "refuse_ppm", config->refuse_ppm },
+		{ "reset_ppm", config->reset_ppm },
+		{ "stall_ppm", config->stall_ppm },
+		{ "cut_ppm", config->cut_ppm },
+		{ "drop_ppm", config->drop_ppm },
+		{ "duplicate_ppm", config->duplicate_ppm },
+		{ "reorder_ppm", config->reorder_ppm },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof rates / sizeof *rates; i++)
+		if (rates[i].ppm > PPM_MAX)
+			return rates[i].name;
+	if (config->again_ppm == PPM_MAX)
+		return "again_ppm"; /* nothing would ever pass */
+	return config->latency_ns < 0 ? "latency_ns" :
+	       config->jitter_ns < 0  ? "jitter_ns" :
+	       config->stall_ns < 0   ? "stall_ns" :
+	       config->cut_ns < 0     ? "cut_ns" :
+	       config->reorder_ns < 0 ? "reorder_ns" : NULL;
 }
 
 /* ---- entering ---------------------------------------------------------------------------- */
@@ -124,6 +168,24 @@ int apus_sim_heal(struct apus_loop *loop)
 		return err;
 	world->cut_count = 0;
 	apusi_sim_step(world, "heal", NULL, 0);
+	return 0;
+}
+
+int apus_sim_change(struct apus_loop *loop, const struct apus_sim_config *config)
+{
+	struct sim_world *world;
+	uint64_t seed;
+	int err = enter(loop, &world);
+
+	if (!err && apusi_sim_config_fault(config) != NULL)
+		err = -EINVAL;
+	if (err)
+		return err;
+	seed = world->config.seed;
+	world->config = *config;
+	world->config.seed = seed;
+	apusi_sim_config_fill(&world->config);
+	apusi_sim_step(world, "change", NULL, 0);
 	return 0;
 }
 

@@ -221,7 +221,7 @@ static void room_tell(struct sim_socket *end)
 		(end->local.family == AF_UNIX ? 0 : apusi_sim_travel_ns(end->world)), 0);
 }
 
-static int64_t read_now(struct sim_socket *end, void *data, size_t bytes)
+static int64_t read_now(struct sim_socket *end, void *data, size_t bytes, bool is_sure)
 {
 	struct sim_world *world = end->world;
 	struct sim_ring *ring = &end->in;
@@ -230,7 +230,7 @@ static int64_t read_now(struct sim_socket *end, void *data, size_t bytes)
 
 	if (part == 0)
 		return read_nothing(end);
-	if (apusi_sim_hits(world, world->config.again_ppm))
+	if (!is_sure && apusi_sim_hits(world, world->config.again_ppm))
 		return again(end, SIM_WAKE_READER);
 	if (part > 1 && apusi_sim_hits(world, world->config.short_read_ppm)) {
 		world->counts.short_reads++;
@@ -245,13 +245,15 @@ static int64_t read_now(struct sim_socket *end, void *data, size_t bytes)
 
 int64_t apusi_sim_stream_read(struct sim_socket *end, void *data, size_t bytes)
 {
-	int err = apusi_sim_scripted(end->world, APUS_SIM_READ);
+	bool is_sure = end->is_sure;
+	int err = is_sure ? 0 : apusi_sim_scripted(end->world, APUS_SIM_READ);
 	int64_t got = -err;
 
+	end->is_sure = false;
 	if (err == EAGAIN)
 		got = again(end, SIM_WAKE_READER);
 	else if (err == 0)
-		got = read_now(end, data, bytes < INT32_MAX ? bytes : INT32_MAX);
+		got = read_now(end, data, bytes < INT32_MAX ? bytes : INT32_MAX, is_sure);
 	apusi_sim_step(end->world, "read", end, got);
 	return got;
 }
