@@ -347,35 +347,53 @@ static void loop_configure(struct apus_config *config, const struct options *opt
 	config->idle = has_core ? APUS_IDLE_BUSY : APUS_IDLE_PARK;
 }
 
-static int run(const struct options *options, struct shared *shared, struct engine *engine,
-	struct desk *desk, struct scribe *scribe)
+int engine_prepare(struct engine *engine, struct desk *desk, const struct options *options,
+	struct shared *shared, struct apus_world *world)
 {
-	static struct apus_world world;
-	struct apus_config config;
-	bool has_core = options->engine_cpu >= 0;
 	int err;
 
 	engine->options = options;
 	engine->shared = shared;
 	engine->latency = &shared->engine.latency;
-	engine->has_hot_sockets = has_core;
-	engine->scribe = scribe;
+	engine->has_hot_sockets = options->engine_cpu >= 0;
 	session_init(&engine->session, SESSION_CLIENT, 0);
 	engine->session.silence_ns = options->silence_ns;
 	desk->gateway.is_connected = false;
+	err = apus_put(world, engine, engine);
+	if (!err)
+		err = apus_put(world, books, &desk->books);
+	return err ? err : apus_put_with(world, desk, desk, desk_deinit);
+}
+
+int engine_begin(struct apus_loop *loop, struct apus_join *root)
+{
+	return apus_spawn_slab(loop, engine_root, NULL, root);
+}
+
+void engine_finish(const struct engine *engine, const struct desk *desk)
+{
+	struct side *side = &engine->shared->engine;
+
+	engine_fill_side(side, desk, engine->options);
+	side->faults[SIDE_ORDERS] = engine->faults;
+	side->repeated = engine->session.repeated;
+	side->books_checksum = books_checksum(&desk->books);
+}
+
+static int run(const struct options *options, struct shared *shared, struct engine *engine,
+	struct desk *desk, struct scribe *scribe)
+{
+	static struct apus_world world;
+	struct apus_config config;
+	int err;
+
+	engine->scribe = scribe;
 	apus_world_init(&world);
-	err = apus_put(&world, engine, engine);
-	if (!err)
-		err = apus_put(&world, books, &desk->books);
-	if (!err)
-		err = apus_put_with(&world, desk, desk, desk_deinit);
+	err = engine_prepare(engine, desk, options, shared, &world);
 	if (!err) {
-		loop_configure(&config, options, &world, has_core);
+		loop_configure(&config, options, &world, engine->has_hot_sockets);
 		err = (int)apus_main(&config, engine_root, NULL);
-		engine_fill_side(&shared->engine, desk, options);
-		shared->engine.faults[SIDE_ORDERS] = engine->faults;
-		shared->engine.repeated = engine->session.repeated;
-		shared->engine.books_checksum = books_checksum(&desk->books);
+		engine_finish(engine, desk);
 	}
 	apus_world_deinit(&world);
 	return err;

@@ -59,6 +59,16 @@ APUS_RESOURCE(books, struct books)
 void engine_desk_config(struct desk_config *config, const struct options *options);
 void engine_fill_side(struct side *side, const struct desk *desk, const struct options *options);
 
+/*
+ * For who has a world and a loop already, and perhaps the exchange on it too: puts the engine
+ * into the world; starts its root; fills in its side, once that is over.  The desk, which is
+ * initialised, is the world's then.
+ */
+int engine_prepare(struct engine *engine, struct desk *desk, const struct options *options,
+	struct shared *shared, struct apus_world *world);
+int engine_begin(struct apus_loop *loop, struct apus_join *root);
+void engine_finish(const struct engine *engine, const struct desk *desk);
+
 /* Runs the engine on this thread until it has done; 0 or -errno, and its side filled in. */
 int engine_run(const struct options *options, struct shared *shared);
 

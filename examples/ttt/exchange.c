@@ -279,18 +279,15 @@ static void fill_side(struct side *side, const struct market *market,
 		(options->symbol_count + 1) * sizeof(*side->positions));
 }
 
-static int run(const struct options *options, struct shared *shared, struct exchange *exchange,
-	struct market *market)
+int exchange_prepare(struct exchange *exchange, struct market *market,
+	const struct options *options, struct shared *shared, struct apus_world *world)
 {
-	static struct apus_world world;
-	struct apus_config config;
-	bool has_core = options->exchange_cpu >= 0;
 	int err;
 
 	exchange->options = options;
 	exchange->shared = shared;
 	exchange->latency = &shared->exchange.latency;
-	exchange->has_hot_sockets = has_core;
+	exchange->has_hot_sockets = options->exchange_cpu >= 0;
 	exchange->day = (struct day){shared->day, market};
 	for (unsigned int line = 0; line < 2; line++)
 		weather_init(&exchange->weather[line], &options->weather[line],
@@ -300,31 +297,59 @@ static int run(const struct options *options, struct shared *shared, struct exch
 	if (shared->day != NULL && day_replay(shared->day, market) != 0)
 		return -EBADMSG;
 	exchange->publisher.next = market->feed.next;
+	err = apus_put(world, exchange, exchange);
+	return err ? err : apus_put_with(world, market, market, market_deinit);
+}
+
+int exchange_begin(struct apus_loop *loop, struct apus_join *root)
+{
+	return apus_spawn_slab(loop, exchange_root, NULL, root);
+}
+
+void exchange_finish(const struct exchange *exchange, const struct market *market)
+{
+	struct side *side = &exchange->shared->exchange;
+
+	fill_side(side, market, exchange->options);
+	fill_weather(side, exchange);
+	fill_faults(side, exchange, market);
+}
+
+static int run(const struct options *options, struct shared *shared, struct exchange *exchange,
+	struct market *market)
+{
+	static struct apus_world world;
+	struct apus_config config;
+	int err;
+
 	apus_world_init(&world);
-	err = apus_put(&world, exchange, exchange);
-	if (!err)
-		err = apus_put_with(&world, market, market, market_deinit);
+	err = exchange_prepare(exchange, market, options, shared, &world);
 	if (!err) {
-		loop_configure(&config, options, &world, has_core);
+		loop_configure(&config, options, &world, exchange->has_hot_sockets);
 		err = (int)apus_main(&config, exchange_root, NULL);
-		fill_side(&shared->exchange, market, options);
-		fill_weather(&shared->exchange, exchange);
-		fill_faults(&shared->exchange, exchange, market);
+		exchange_finish(exchange, market);
 	}
 	apus_world_deinit(&world);
 	return err;
+}
+
+void exchange_market_config(struct market_config *config, const struct options *options)
+{
+	*config = (struct market_config){
+		.seed = options->seed, .symbol_count = options->symbol_count,
+		.order_limit = options->symbol_count * 128 + 1024, .token_limit = 1 << 18,
+		.tape_count = tape_count(options),
+	};
 }
 
 int exchange_run(const struct options *options, struct shared *shared)
 {
 	struct exchange *exchange = calloc(1, sizeof(*exchange));
 	struct market *market = calloc(1, sizeof(*market));
-	struct market_config config = {
-		.seed = options->seed, .symbol_count = options->symbol_count,
-		.order_limit = options->symbol_count * 128 + 1024, .token_limit = 1 << 18,
-		.tape_count = tape_count(options),
-	};
+	struct market_config config;
 	int err = -ENOMEM;
+
+	exchange_market_config(&config, options);
 
 	if (exchange != NULL)
 		exchange->published_ns = calloc(UINT16_MAX + 1, sizeof(*exchange->published_ns));

@@ -62,6 +62,19 @@ struct exchange {
 APUS_RESOURCE(exchange, struct exchange)
 APUS_RESOURCE(market, struct market)
 
+/* The market as the options want it. */
+void exchange_market_config(struct market_config *config, const struct options *options);
+
+/*
+ * For who has a world and a loop already, and perhaps the engine on it too: puts the exchange
+ * into the world; starts its root; fills in its side, once that is over.  The market, which is
+ * initialised, is the world's then.
+ */
+int exchange_prepare(struct exchange *exchange, struct market *market,
+	const struct options *options, struct shared *shared, struct apus_world *world);
+int exchange_begin(struct apus_loop *loop, struct apus_join *root);
+void exchange_finish(const struct exchange *exchange, const struct market *market);
+
 /* Runs the exchange on this thread until its day is over; 0 or -errno, and its side filled in. */
 int exchange_run(const struct options *options, struct shared *shared);
 
