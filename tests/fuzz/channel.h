@@ -2,7 +2,8 @@
  * channel.h - programs of senders and receivers on a channel: from outside and by tasks, one
  * message or several, with time-outs and selects, closed, aborted, and deinitialised while
  * tasks wait.  A target declares CHANNEL(name, type, capacity), names the verbs by CH(verb),
- * says how to DEINIT(channel, messages left) and from which FIRSTS to count, and includes this.
+ * says how to DEINIT(channel, messages left), from which FIRSTS to count and whether senders wait in
+ * a LINE that nobody passes by, and includes this.
  *
  * Messages are numbers in a row, drawn when they are asked for.  So no message is lost,
  * doubled or overtaken if each that is received is the next (promises 3 and 11).
@@ -20,7 +21,8 @@ static struct {
 	uint64_t sent, received;
 	struct apus_join joins[ACTORS];
 	bool is_alive[ACTORS];
-	bool is_closed, is_gone;
+	bool waits_to_send[ACTORS]; /* as its last poll ended */
+	bool is_closed, is_gone, found_no_room;
 } world;
 
 static unsigned below(unsigned bound)
@@ -43,6 +45,14 @@ static void check_send(int64_t got, uint64_t before)
 	if (got < 0 && got != APUS_PENDING)
 		FUZZ_MUST((got == -EPIPE && world.is_closed) || got == -EAGAIN || got == -EBUSY ||
 			got == -ENOBUFS);
+}
+
+static bool somebody_waits(void)
+{
+	for (unsigned i = 0; i < ACTORS; i++)
+		if (world.waits_to_send[i])
+			return true;
+	return false;
 }
 
 static void check_recv(int64_t got, const uint64_t *messages)
@@ -69,14 +79,16 @@ static void try_send(void)
 
 	if (count <= 1) {
 		got = CH(try_send)(world.letters, letter());
-		check_send(got == 0 ? 1 : got, before);
-		return;
+		got = got == 0 ? 1 : got;
+	} else {
+		for (i = 0; i < count; i++)
+			batch[i] = before + i;
+		got = CH(try_send_many)(world.letters, batch, count);
+		world.sent += got > 0 ? (uint64_t)got : 0;
 	}
-	for (i = 0; i < count; i++)
-		batch[i] = before + i;
-	got = CH(try_send_many)(world.letters, batch, count);
-	world.sent += got > 0 ? (uint64_t)got : 0;
 	check_send(got, before);
+	if (LINE && somebody_waits())
+		FUZZ_MUST(got == (world.is_closed ? -EPIPE : -EAGAIN));
 }
 
 static void try_recv(void)
@@ -102,6 +114,7 @@ static apus_poll sent(struct apus_cx *cx)
 	apus_poll got = CH(send)(cx, world.letters, letter());
 
 	check_send(got == 0 ? 1 : got, before);
+	world.found_no_room = got == APUS_PENDING;
 	return got;
 }
 
@@ -136,10 +149,23 @@ static void actor_cleanup(struct apus_cx *cx, struct actor *self)
 	world.is_alive[self->id] = false;
 }
 
+static apus_poll actor_body(struct apus_cx *cx, struct actor *self);
+
 APUS_TASK(actor, struct actor, actor_cleanup)
+{
+	apus_poll got;
+
+	world.found_no_room = false;
+	got = actor_body(cx, self);
+	world.waits_to_send[self->id] = got == APUS_PENDING && world.found_no_room;
+	return got;
+}
+
+static apus_poll actor_body(struct apus_cx *cx, struct actor *self)
 {
 	APUS_BEGIN(cx, self);
 	while (!world.is_gone && fuzz_has_more(&world.program)) {
+		world.found_no_room = false;
 		self->ns = 1 + below(8) * 100;
 		switch (below(7)) {
 		case 0:
@@ -200,6 +226,7 @@ static void step(void)
 		break;
 	case 6:
 		id = below(ACTORS);
+		world.waits_to_send[id] = false;
 		if (world.is_alive[id])
 			FUZZ_MUST(apus_abort(world.loop, world.joins[id]) >= 0);
 		break;

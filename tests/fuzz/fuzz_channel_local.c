@@ -18,6 +18,7 @@
 	(apus_channel_init(letters) ||                                               \
 		((letters)->channel.head = (letters)->channel.tail = (first), 0))
 #define DEINIT(letters, left) FUZZ_MUST(apus_channel_deinit(letters) == (left))
+#define LINE true
 #define FIRSTS { 0, UINT32_MAX, INT64_MAX, UINT64_MAX - 1 }
 
 #include "channel.h"

@@ -4,6 +4,7 @@
 #define CHANNEL APUS_MPSC
 #define CH(verb) apus_mpsc_##verb
 #define DEINIT(letters, left) FUZZ_MUST(CH(deinit)(letters) == 0)
+#define LINE true
 #define FIRSTS { 0, UINT64_C(0xfffffffc), UINT64_C(0x7ffffffffffffffc), UINT64_MAX - 3 }
 
 #include "channel.h"

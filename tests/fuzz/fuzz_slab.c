@@ -72,6 +72,10 @@ static void ask_about_none(void)
 	if (run.address[index] != NULL && offset % run.slab.stride != 0)
 		FUZZ_MUST(!apus_slab_owns(&run.slab, run.address[index] + offset));
 	FUZZ_MUST(apus_slab_at(&run.slab, run.slab.open_count + index) == NULL);
+	FUZZ_MUST(!apus_slab_owns(&run.slab, (const void *)((uintptr_t)run.slab.base +
+		(size_t)(run.slab.open_count + index) * run.slab.stride)));
+	FUZZ_MUST(!apus_slab_owns(&run.slab,
+		(const void *)((uintptr_t)run.slab.base - run.slab.stride)));
 	FUZZ_MUST(!apus_slab_owns(&run.slab, &run) && !apus_slab_owns(&run.slab, NULL));
 }
 
