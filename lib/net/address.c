@@ -31,14 +31,16 @@ static int index_refusal(void)
 /* "%eth0" or "%2" behind an address of a link. */
 static int scope_parse(const char *text, uint32_t *scope)
 {
+	unsigned long long value;
 	char *end;
-	unsigned long value = strtoul(text, &end, 10);
 
 	if (*text == '\0')
 		return -EINVAL;
-	if (*end == '\0') {
+	value = strtoull(text, &end, 10);
+	/* What begins with a sign or a space, which that takes too, is a name. */
+	if (*text >= '0' && *text <= '9' && *end == '\0') {
 		*scope = (uint32_t)value;
-		return value != 0 ? 0 : -ENODEV;
+		return value != 0 && value <= UINT32_MAX ? 0 : -ENODEV;
 	}
 	*scope = if_nametoindex(text);
 	return *scope != 0 ? 0 : index_refusal();

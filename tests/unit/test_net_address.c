@@ -49,6 +49,10 @@ START_TEST(a_scope_is_a_name_or_a_number)
 	ck_assert_int_eq(apus_address_parse(&address, "[fe80::1%4000000000]:5"), 0);
 	ck_assert_int_gt(apus_address_format(&address, text, sizeof text), 0);
 	ck_assert_str_eq(text, "[fe80::1%4000000000]:5");
+	ck_assert_int_eq(apus_address_parse(&address, "[fe80::1%4294967297]:5"), -ENODEV);
+	ck_assert_int_eq(apus_address_parse(&address, "[fe80::1%99999999999999999999]:5"), -ENODEV);
+	ck_assert_int_eq(apus_address_parse(&address, "[fe80::1%-1]:5"), -ENODEV);
+	ck_assert_int_eq(apus_address_parse(&address, "[fe80::1% 1]:5"), -ENODEV);
 	ck_assert_int_eq(apus_address_parse(&address, "[fe80::1%nosuchif]:5"), -ENODEV);
 	ck_assert_int_eq(apus_address_parse(&address, "[fe80::1%]:5"), -EINVAL);
 }
