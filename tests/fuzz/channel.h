@@ -2,8 +2,8 @@
  * channel.h - programs of senders and receivers on a channel: from outside and by tasks, one
  * message or several, with time-outs and selects, closed, aborted, and deinitialised while
  * tasks wait.  A target declares CHANNEL(name, type, capacity), names the verbs by CH(verb),
- * says how to DEINIT(channel, messages left), from which FIRSTS to count and whether senders wait in
- * a LINE that nobody passes by, and includes this.
+ * says how to DEINIT(channel, messages left), from which FIRSTS to count and whether senders
+ * wait in a LINE that nobody passes by, and includes this.
  *
  * Messages are numbers in a row, drawn when they are asked for.  So no message is lost,
  * doubled or overtaken if each that is received is the next (promises 3 and 11).

@@ -133,6 +133,19 @@ seed("ring_memory", "holes-that-lie-elsewhere", le16(3), 12,
 seed("ring_memory", "records-of-any-size", le16(1), 255, 0,
      [struct.pack("<QII", 16 + 16 * i + 2, 2 ** 32 - 17 + i, 1) for i in range(16)], 0, [0, 2] * 9)
 
+# ---- addresses ---------------------------------------------------------------------------------
+
+ADDRESSES = {
+    "ip4": "127.0.0.1:80", "ip4-without-a-port": "1.2.3.4", "ip6": "[2001:db8::7]:65535",
+    "ip6-without-brackets": "::ffff:1.2.3.4", "scope-by-name": "[fe80::1%lo]:5",
+    "scope-by-number": "fe80::1%4000000000", "scope-too-large": "[fe80::1%4294967297]:5",
+    "path": "unix:/run/a b", "abstract": "unix:@abc", "unnamed": "unix:", "abstract-without-a-name": "unix:@",
+    "longest-path": "unix:" + "p" * 107, "path-too-long": "unix:" + "p" * 108,
+    "port-too-large": "1.2.3.4:65536", "bracket-left-open": "[::1", "two-ports": "[::1]:1:2",
+}
+for name, text in ADDRESSES.items():
+    seed("address", name, text)
+
 # ---- http ----------------------------------------------------------------------------------------
 
 GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
