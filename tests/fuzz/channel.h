@@ -21,8 +21,8 @@ static struct {
 	uint64_t sent, received;
 	struct apus_join joins[ACTORS];
 	bool is_alive[ACTORS];
-	bool waits_to_send[ACTORS]; /* as its last poll ended */
-	bool is_closed, is_gone, found_no_room;
+	bool waits_to_send[ACTORS], waits_to_recv[ACTORS]; /* as their last polls ended */
+	bool is_closed, is_gone, found_no_room, found_nothing;
 } world;
 
 static unsigned below(unsigned bound)
@@ -32,27 +32,32 @@ static unsigned below(unsigned bound)
 
 /* ---- what must hold of each answer -------------------------------------------------------- */
 
+static bool is_any(const bool *flags)
+{
+	for (unsigned i = 0; i < ACTORS; i++)
+		if (flags[i])
+			return true;
+	return false;
+}
+
 static uint64_t letter(void)
 {
 	FUZZ_MUST(!world.is_closed);
 	return world.sent++;
 }
 
+/* Refused, or told to wait: it is full, or somebody is in front. */
 static void check_send(int64_t got, uint64_t before)
 {
+	bool is_full = before - world.received == CAPACITY;
+
 	FUZZ_MUST(world.sent == before + (got > 0 ? (uint64_t)got : 0));
 	FUZZ_MUST(world.sent - world.received <= CAPACITY);
-	if (got < 0 && got != APUS_PENDING)
-		FUZZ_MUST((got == -EPIPE && world.is_closed) || got == -EAGAIN || got == -EBUSY ||
+	if (got == -EAGAIN || got == APUS_PENDING)
+		FUZZ_MUST(is_full || (LINE && is_any(world.is_alive)));
+	else if (got < 0)
+		FUZZ_MUST((got == -EPIPE && world.is_closed) || (got == -EBUSY && !LINE) ||
 			got == -ENOBUFS);
-}
-
-static bool somebody_waits(void)
-{
-	for (unsigned i = 0; i < ACTORS; i++)
-		if (world.waits_to_send[i])
-			return true;
-	return false;
 }
 
 static void check_recv(int64_t got, const uint64_t *messages)
@@ -69,11 +74,26 @@ static void check_recv(int64_t got, const uint64_t *messages)
 		FUZZ_MUST(got == -EBUSY || got == -ENOBUFS || got == -EPIPE);
 }
 
+/* After a turn that found nothing to do: nobody waits for what is there. */
+static void check_rest(void)
+{
+	uint64_t count = world.sent - world.received;
+
+	FUZZ_MUST(!is_any(world.waits_to_send) || (count == CAPACITY && !world.is_closed));
+	FUZZ_MUST(!is_any(world.waits_to_recv) || (count == 0 && !world.is_closed));
+}
+
+static void turn(void)
+{
+	if (apus_turn(world.loop) == 0 && !world.is_gone)
+		check_rest();
+}
+
 /* ---- from outside ---------------------------------------------------------------------------- */
 
 static void try_send(void)
 {
-	uint64_t before = world.sent, batch[BATCH], i;
+	uint64_t before = world.sent, batch[BATCH], room, i;
 	unsigned count = below(BATCH + 1);
 	int64_t got;
 
@@ -85,16 +105,18 @@ static void try_send(void)
 			batch[i] = before + i;
 		got = CH(try_send_many)(world.letters, batch, count);
 		world.sent += got > 0 ? (uint64_t)got : 0;
+		room = CAPACITY - (before - world.received);
+		FUZZ_MUST(got <= 0 || (uint64_t)got == (count < room ? count : room));
 	}
 	check_send(got, before);
-	if (LINE && somebody_waits())
+	if (LINE && is_any(world.waits_to_send))
 		FUZZ_MUST(got == (world.is_closed ? -EPIPE : -EAGAIN));
 }
 
 static void try_recv(void)
 {
 	unsigned count = below(BATCH + 1);
-	uint64_t batch[BATCH];
+	uint64_t batch[BATCH], there = world.sent - world.received;
 	int64_t got;
 
 	if (count <= 1) {
@@ -102,6 +124,7 @@ static void try_recv(void)
 		got = got == 0 ? 1 : got;
 	} else {
 		got = CH(try_recv_many)(world.letters, batch, count);
+		FUZZ_MUST(got <= 0 || (uint64_t)got == (count < there ? count : there));
 	}
 	check_recv(got, batch);
 }
@@ -124,6 +147,7 @@ static apus_poll received(struct apus_cx *cx)
 	apus_poll got = CH(recv)(cx, world.letters, &message);
 
 	check_recv(got == 0 ? 1 : got, &message);
+	world.found_nothing = got == APUS_PENDING;
 	return got;
 }
 
@@ -133,6 +157,7 @@ static apus_poll received_many(struct apus_cx *cx)
 	apus_poll got = CH(recv_many)(cx, world.letters, batch, 3);
 
 	check_recv(got, batch);
+	world.found_nothing = got == APUS_PENDING;
 	return got;
 }
 
@@ -155,9 +180,10 @@ APUS_TASK(actor, struct actor, actor_cleanup)
 {
 	apus_poll got;
 
-	world.found_no_room = false;
+	world.found_no_room = world.found_nothing = false;
 	got = actor_body(cx, self);
 	world.waits_to_send[self->id] = got == APUS_PENDING && world.found_no_room;
+	world.waits_to_recv[self->id] = got == APUS_PENDING && world.found_nothing;
 	return got;
 }
 
@@ -165,7 +191,7 @@ static apus_poll actor_body(struct apus_cx *cx, struct actor *self)
 {
 	APUS_BEGIN(cx, self);
 	while (!world.is_gone && fuzz_has_more(&world.program)) {
-		world.found_no_room = false;
+		world.found_no_room = world.found_nothing = false;
 		self->ns = 1 + below(8) * 100;
 		switch (below(7)) {
 		case 0:
@@ -226,7 +252,7 @@ static void step(void)
 		break;
 	case 6:
 		id = below(ACTORS);
-		world.waits_to_send[id] = false;
+		world.waits_to_send[id] = world.waits_to_recv[id] = false;
 		if (world.is_alive[id])
 			FUZZ_MUST(apus_abort(world.loop, world.joins[id]) >= 0);
 		break;
@@ -237,38 +263,37 @@ static void step(void)
 		}
 		break;
 	default:
-		apus_turn(world.loop);
+		turn();
 	}
 }
 
 /* ---- the end --------------------------------------------------------------------------------------- */
 
-static bool someone_lives(void)
-{
-	for (unsigned i = 0; i < ACTORS; i++)
-		if (world.is_alive[i])
-			return true;
-	return false;
-}
-
 static void run_down(void)
 {
 	unsigned turns = 0;
 
-	while (someone_lives()) {
+	while (is_any(world.is_alive)) {
 		FUZZ_MUST(turns++ < TURNS_MAX);
-		apus_turn(world.loop);
+		turn();
 	}
 }
 
 /* Its memory goes at once: whoever waits is told, and does not look at it. */
 static void drop(void)
 {
+	struct apus_counters counters;
+	unsigned told = 0, i;
+
 	FUZZ_MUST(CH(length)(world.letters) == world.sent - world.received);
 	FUZZ_MUST(CH(is_closed)(world.letters) == world.is_closed);
 	world.is_closed = world.is_gone = true;
+	for (i = 0; i < ACTORS; i++)
+		told += world.waits_to_send[i] || world.waits_to_recv[i];
 	DEINIT(world.letters, world.sent - world.received);
 	free(world.letters);
+	apus_counters_read(world.loop, &counters);
+	FUZZ_MUST(counters.tasks_ready >= told);
 }
 
 static void open_loop(unsigned how)

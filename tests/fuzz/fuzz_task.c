@@ -125,10 +125,13 @@ static void check_join(struct fate *fate, apus_poll got, apus_poll result)
 
 static apus_poll joined(struct apus_cx *cx, unsigned other)
 {
-	apus_poll result = -1, got = apus_join(cx, world.fates[other].join, &result);
+	struct fate *fate = &world.fates[other];
+	apus_poll result = -1, got = apus_join(cx, fate->join, &result);
 
 	if (got != APUS_PENDING)
-		check_join(&world.fates[other], got, result);
+		check_join(fate, got, result);
+	else
+		FUZZ_MUST(!fate->taken && !fate->detached);
 	return got;
 }
 
@@ -423,6 +426,26 @@ static unsigned free_waits(void)
 	return count;
 }
 
+/* Where nobody is ready, nobody waits for what is there: no grant and no wake was lost. */
+static void check_rest(void)
+{
+	const struct apus_channel *channel = &world.letters.channel;
+	uint64_t letters = world.sent - world.received;
+
+	for (unsigned i = 0; i < GATES; i++)
+		FUZZ_MUST(world.gates[i].waiters.head == NULL ||
+			(world.permits[i] == 0 && !world.gates[i].is_closed));
+	FUZZ_MUST(channel->senders.head == NULL || (letters == 2 && !world.is_closed));
+	FUZZ_MUST(channel->receiver.head == NULL || (letters == 0 && !world.is_closed));
+}
+
+static void turn(void)
+{
+	apus_turn(world.loop);
+	if (counters().tasks_ready == 0)
+		check_rest();
+}
+
 /* What waits has a time-out; nothing goes on for ever. */
 static void run_down(void)
 {
@@ -430,11 +453,11 @@ static void run_down(void)
 
 	while (counters().tasks_live != 0) {
 		FUZZ_MUST(turns++ < TURNS_MAX);
-		apus_turn(world.loop);
+		turn();
 	}
 	/* What was released while it was ready, walks of tokens. */
 	for (turns = 0; turns < 2 * SLOTS; turns++)
-		apus_turn(world.loop);
+		turn();
 }
 
 static void check_end(void)
@@ -493,7 +516,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		else
 			act();
 		for (i = below(3); i > 0; i--)
-			apus_turn(world.loop);
+			turn();
 	}
 	if (!closes_early) {
 		run_down();
