@@ -93,6 +93,12 @@ static void report_fill(struct apus_loop *loop, struct apus_drain_report *report
 	apus_dump(loop, report_see, report);
 }
 
+/* With nothing left a turn would only park, for as long as there is time. */
+static bool is_drained(const struct apus_loop *loop)
+{
+	return apusi_tasks_live(&loop->cx) == 0 && apusi_inbox_is_empty(&loop->cx.port->inbox);
+}
+
 int apus_drain(struct apus_loop *loop, int64_t timeout_ns, struct apus_drain_report *report)
 {
 	int err = apus_run_check(loop);
@@ -104,10 +110,11 @@ int apus_drain(struct apus_loop *loop, int64_t timeout_ns, struct apus_drain_rep
 	deadline_ns = apus_ns_add(apus_clock_read(&loop->clock), timeout_ns > 0 ? timeout_ns : 0);
 	loop->drain_ns = deadline_ns;
 	run_begin(loop);
-	do
+	while (!is_drained(loop)) {
 		apus_turn(loop);
-	while (apusi_tasks_live(&loop->cx) != 0 && loop->cx.now_ns < deadline_ns &&
-	       !loop->abort_root && !apusi_is_stuck(loop));
+		if (loop->cx.now_ns >= deadline_ns || loop->abort_root || apusi_is_stuck(loop))
+			break;
+	}
 	loop->drain_ns = APUS_NEVER;
 	if (report != NULL)
 		report_fill(loop, report);

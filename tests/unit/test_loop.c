@@ -441,6 +441,22 @@ START_TEST(drain_runs_what_is_left_or_names_it)
 }
 END_TEST
 
+/* A turn with nothing to do would park, for as long as there is time. */
+START_TEST(draining_nothing_does_not_park)
+{
+	struct apus_config config;
+	struct apus_loop *loop;
+
+	apus_config_init(&config);
+	config.idle = APUS_IDLE_PARK;
+	config.log_fn = NULL;
+	loop = loop_open_with(&config);
+	ck_assert_int_eq(apus_drain(loop, APUS_NEVER, NULL), 0);
+	ck_assert_uint_eq(counters(loop).parks, 0);
+	loop_close(loop);
+}
+END_TEST
+
 /* Promise 6, S1: every task, its cleanup, and the last counters. */
 START_TEST(close_ends_every_task_and_its_counters_survive)
 {
@@ -1684,6 +1700,7 @@ LOOP_TEST_MAIN("loop",
 	stop_from_another_thread_ends_every_kind_of_idling,
 	stop_from_a_signal_handler_ends_a_park,
 	drain_runs_what_is_left_or_names_it,
+	draining_nothing_does_not_park,
 	close_ends_every_task_and_its_counters_survive,
 	signals_wake_every_waiter_and_are_given_back,
 	a_signal_stops_every_loop_that_takes_it,
