@@ -83,7 +83,7 @@ APUS_BEGIN_DECLS
 /*
  * "127.0.0.1:80", "127.0.0.1", "[::1]:80", "::1", "[fe80::1%eth0]:80", "unix:/a/path",
  * "unix:@abstract", "unix:" (unnamed).  Without a port it is 0.  0, or -EINVAL; -ENODEV:
- * no such interface.
+ * no such interface; -EMFILE and the like: it could not be asked for.
  */
 APUS_API int apus_address_parse(struct apus_address *address, const char *text);
 
@@ -95,7 +95,7 @@ APUS_API uint16_t apus_address_port(const struct apus_address *address);
 APUS_API void apus_address_set_port(struct apus_address *address, uint16_t port);
 APUS_API bool apus_address_is_same(const struct apus_address *a, const struct apus_address *b);
 
-/* The index of the interface of that name, or that has that address; -ENODEV. */
+/* The index of the interface of that name, or that has that address; -ENODEV; or as above. */
 APUS_API int apus_interface_index(const char *name_or_address);
 
 APUS_END_DECLS
