@@ -134,10 +134,9 @@ struct described {
 
 APUS_TASK(described, struct described)
 {
-	APUS_BEGIN(cx, self);
 	if (apus_loop_describe(cx->loop, self->text, sizeof self->text) < 100)
 		tell(-EBADMSG);
-	APUS_END(0);
+	return 0;
 }
 STORY_BEGIN(described)
 
@@ -162,12 +161,12 @@ APUS_TASK(slabs, struct slabs, slabs_end)
 	const struct apus_slab_config config = { .slot_bytes = 64, .slot_count = 64,
 		.huge_try = true, .prefault = true };
 
-	APUS_BEGIN(cx, self);
+	(void)cx;
 	DO(apus_slab_init(&self->slab, &config));
 	self->slot = apus_slab_claim(&self->slab);
 	if (self->slot == NULL)
 		tell(-ENOSPC);
-	APUS_END(0);
+	return 0;
 }
 STORY_BEGIN(slabs)
 
@@ -238,7 +237,7 @@ static void passer_end(struct apus_cx *cx, struct passer *self)
 /* A claim of a process that lives, passed over: its bytes are not anybody else's until it answers. */
 APUS_TASK(passer, struct passer, passer_end)
 {
-	APUS_BEGIN(cx, self);
+	(void)cx;
 	DO(apus_ring_init(&self->ring, ring_memory, CAPACITY, APUS_RING_SHARED | APUS_RING_MPSC));
 	self->is_open = true;
 	DO(apus_ring_try_claim(&self->ring, 16, &self->claim));
@@ -248,7 +247,7 @@ APUS_TASK(passer, struct passer, passer_end)
 		tell(-EOWNERDEAD);
 	if (apus_ring_commit(&self->ring, &self->claim) != -ESTALE)
 		tell(-EBADMSG);
-	APUS_END(0);
+	return 0;
 }
 STORY_BEGIN(passer)
 

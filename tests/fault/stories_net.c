@@ -369,13 +369,12 @@ APUS_TASK(groups, struct datagrams, datagrams_end)
 {
 	struct apus_sent sent;
 
-	APUS_BEGIN(cx, self);
 	if (groups_join(cx->loop, self) < 0 || zones() < 0)
 		return 0;
 	self->got = apus_udp_try_sent(cx->loop, self->a, &sent);
 	if (self->got != -EAGAIN)
 		tell(self->got);
-	APUS_END(0);
+	return 0;
 }
 STORY_BEGIN(groups)
 
@@ -414,11 +413,10 @@ struct polling {
 
 APUS_TASK(polling, struct polling)
 {
-	APUS_BEGIN(cx, self);
 	self->got = apus_io_set_busy_poll(cx->loop, 1, 0, false, self->reason, sizeof self->reason);
 	if (self->got != -ENOTSUP)
 		tell(self->got);
-	APUS_END(0);
+	return 0;
 }
 STORY_BEGIN(polling)
 
