@@ -473,6 +473,18 @@ void __wrap_free(void *block)
 	__real_free(block);
 }
 
+void *__real_realloc(void *block, size_t bytes);
+void *__wrap_realloc(void *block, size_t bytes);
+void *__wrap_realloc(void *block, size_t bytes)
+{
+	bool is_new = block == NULL;
+	void *answer = __real_realloc(block, bytes);
+
+	if (is_new && answer != NULL)
+		take(FAULT_BLOCK);
+	return answer;
+}
+
 int __real_pthread_attr_destroy(pthread_attr_t *attr);
 int __wrap_pthread_attr_destroy(pthread_attr_t *attr);
 int __wrap_pthread_attr_destroy(pthread_attr_t *attr)

@@ -257,7 +257,7 @@ static void without_proc(void)
 }
 
 const struct story stories_loop[] = {
-	{ .name = "open and close" },
+	{ .name = "open and close", .is_simulated = true },
 	{ .name = "first loop", .is_cold = true },
 	{ .name = "clock", .configure = by_tsc, .is_of_no_backend = true },
 	{ .name = "park", .configure = parks, .begin = begin_sleeper },

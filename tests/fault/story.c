@@ -191,6 +191,8 @@ static void configure(struct apus_config *config, const struct story *story, enu
 		config->uring.completions = 64;
 		config->uring.operations = 8;
 	}
+	if (kind == APUS_IO_SIM)
+		config->clock = APUS_CLOCK_VIRTUAL;
 	if (story->configure != NULL)
 		story->configure(config);
 }
@@ -504,6 +506,8 @@ void story_tell(const char *test, const struct story *story, enum apus_io_kind k
 	char reason[192];
 	int call;
 
+	if (kind == APUS_IO_SIM && !story->is_simulated)
+		return;
 	if (kind == APUS_IO_NONE ? story->needs_sockets : story->is_of_no_backend)
 		return;
 	if (!can_open(story, kind, reason, sizeof reason)) {

@@ -29,6 +29,7 @@ struct story {
 	void (*after)(void);  /* or NULL: the same, for what it left in files */
 	bool needs_sockets;   /* not over a backend without descriptors */
 	bool is_of_no_backend; /* the same over each: told over none alone */
+	bool is_simulated;    /* over the simulated network, too */
 	bool is_cold;         /* of a process that had no loop yet: each run is one of its own */
 	bool needs_helpers;   /* threads, which take their time */
 };

@@ -6,7 +6,7 @@
 
 static const struct story *const books[] = { stories_loop, stories_net, stories_file };
 static const enum apus_io_kind kinds[] = {
-	APUS_IO_EPOLL, APUS_IO_URING, APUS_IO_LIBEV, APUS_IO_NONE
+	APUS_IO_EPOLL, APUS_IO_URING, APUS_IO_LIBEV, APUS_IO_SIM, APUS_IO_NONE
 };
 
 enum { BOOKS = sizeof books / sizeof *books, KINDS = sizeof kinds / sizeof *kinds };
