@@ -475,6 +475,21 @@ static int check_who(const char *who)
 	return 0;
 }
 
+/* A peer that is in no row was not built: that it is missing is said once, not in each. */
+static void say_absent(const struct options *options)
+{
+	const struct bench_entrant *const *at;
+
+	for (size_t i = 0; i < WHO_COUNT; i++) {
+		for (at = __start_bench_entrants; at < __stop_bench_entrants; at++)
+			if (strcmp((*at)->who, known_who[i]) == 0)
+				break;
+		if (at == __stop_bench_entrants && who_is_wanted(options, known_who[i]))
+			fprintf(stderr, "bench: skipped: %s was not built; `./bootstrap bench` "
+				"installs what it needs\n", known_who[i]);
+	}
+}
+
 static int measure(const struct options *options, const struct bench_row **rows)
 {
 	struct run run = { .options = options };
@@ -498,6 +513,7 @@ static int measure(const struct options *options, const struct bench_row **rows)
 	}
 	if (options->about)
 		return 0;
+	say_absent(options);
 	if (!options->json && options->sample_exact == 0)
 		print_head(stdout);
 	for (size_t i = 0; i < row_count(); i++)
