@@ -23,23 +23,37 @@ BENCH_ROW(spawn_join, .name = "cross/remote_spawn_join", .unit = "ns", .batch = 
 
 /* ---- the other thread ----------------------------------------------------------- */
 
-/* Threads inherit the bench's one processor: theirs is any other that lets them. */
-static bool pin_elsewhere(const struct bench *b, pthread_attr_t *attr)
+/* To any processor but the bench's that lets this thread. */
+static bool move_elsewhere(const struct bench *b, cpu_set_t *there)
 {
 	long count = sysconf(_SC_NPROCESSORS_CONF);
+
+	for (int cpu = 0; cpu < count; cpu++) {
+		CPU_ZERO(there);
+		CPU_SET(cpu, there);
+		if (cpu != b->cpu && sched_setaffinity(0, sizeof *there, there) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool wake_elsewhere(const struct bench *b)
+{
+	cpu_set_t there;
+
+	return move_elsewhere(b, &there);
+}
+
+/* Threads inherit the bench's one processor: theirs is another. */
+static bool pin_elsewhere(const struct bench *b, pthread_attr_t *attr)
+{
 	cpu_set_t here, there;
-	bool found = false;
-	int cpu;
+	bool found;
 
 	sched_getaffinity(0, sizeof here, &here);
-	for (cpu = 0; cpu < count && !found; cpu++) {
-		CPU_ZERO(&there);
-		CPU_SET(cpu, &there);
-		if (cpu == b->cpu || sched_setaffinity(0, sizeof there, &there) != 0)
-			continue;
+	found = move_elsewhere(b, &there);
+	if (found)
 		pthread_attr_setaffinity_np(attr, sizeof there, &there);
-		found = true;
-	}
 	sched_setaffinity(0, sizeof here, &here);
 	return found;
 }

@@ -25,6 +25,9 @@ struct wake {
 /* Starts fn on another processor than the bench's own; false after a bench_skip. */
 bool wake_thread(struct bench *b, pthread_t *thread, void *(*fn)(void *), void *arg);
 
+/* Moves the calling thread, one that a library has started, there too; false: nowhere to go. */
+bool wake_elsewhere(const struct bench *b);
+
 /* Starts the thread that rings; hold: keeps the processors out of idle states.  As above. */
 bool wake_begin(struct bench *b, struct wake *wake, void (*ring)(struct wake *wake), bool hold);
 void wake_end(struct wake *wake);

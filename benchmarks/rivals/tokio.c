@@ -9,9 +9,10 @@
  * cross/ the runtime has no drivers, so that its turn asks the kernel for nothing; in
  * wake_parked and net/ it has the one for descriptors.  It has one bounded channel, from many to
  * one and between threads, which stands in the rows of them all.
- * Left out: file/, for tokio has a thread read in its stead.
+ * In file/ its pool of threads reads, as it does for tokio's own files.
  */
 #include "../bench_cross.h"
+#include "../bench_file.h"
 #include "../bench_net_2t.h"
 #include "../bench_task.h"
 #include "../bench_timer.h"
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* ---- Rust calls --------------------------------------------------------------- */
 
@@ -36,6 +38,8 @@ uint32_t rival_batch(const struct bench *b);
 void rival_fail(struct bench *b, const char *what);
 void *rival_start(struct bench *b, void *(*run)(void *arg), void *arg);
 void rival_join(void *thread);
+void rival_elsewhere(const struct bench *b);
+uint64_t rival_offset(uint64_t *random);
 bool rival_oneway_begin(struct oneway *way, void *to);
 void rival_oneway_saw(struct oneway *way, uint64_t stamp);
 void rival_oneway_end(struct oneway *way);
@@ -97,6 +101,16 @@ void rival_join(void *thread)
 	free(thread);
 }
 
+void rival_elsewhere(const struct bench *b)
+{
+	(void)wake_elsewhere(b);
+}
+
+uint64_t rival_offset(uint64_t *random)
+{
+	return file_offset(random);
+}
+
 /* ---- C calls --------------------------------------------------------------------- */
 
 void tokio_spawn_join(struct bench *b);
@@ -118,6 +132,7 @@ void tokio_wake(struct bench *b, struct bench *same, struct waking *waking);
 void tokio_tcp_echo(struct bench *b, int client, int server);
 void tokio_udp_echo(struct bench *b, int client, int server);
 int tokio_serve(int fd, bool spin);
+void tokio_file(struct bench *b, int fd, uint32_t depth);
 
 enum { PARKS, SPINS };
 
@@ -317,3 +332,18 @@ BENCH_ENTRANT(tcp_echo_2t, .row = "net/tcp_echo_2t", .who = "tokio", .run = tcp_
 	.arg = PARKS);
 BENCH_ENTRANT(tcp_echo_2t_spin, .row = "net/tcp_echo_2t", .who = "tokio-spin",
 	.run = tcp_echo_2t, .arg = SPINS);
+
+/* ---- files -------------------------------------------------------------------------- */
+
+static void file_read(struct bench *b)
+{
+	int fd = file_make(b);
+
+	if (fd < 0)
+		return;
+	tokio_file(b, fd, (uint32_t)b->arg);
+	close(fd);
+}
+BENCH_ENTRANT(file_qd1, .row = "file/read_4k/qd1", .who = "tokio", .run = file_read, .arg = 1);
+BENCH_ENTRANT(file_qd32, .row = "file/read_4k/qd32", .who = "tokio", .run = file_read,
+	.arg = FILE_DEPTH);

@@ -11,7 +11,7 @@
  * Left out: tasks, time-outs, other connections, the end of the stream, partial sends, a
  * receive that ended for want of buffers.
  */
-#include "../bench_sockets.h"
+#include "../bench_net_2t.h"
 
 #include <errno.h>
 #include <liburing.h>
@@ -157,3 +157,60 @@ BENCH_ENTRANT(udp_echo_uring_limit, .row = "net/udp_echo/uring", .who = "limit",
 	.run = udp_echo);
 BENCH_ENTRANT(udp_echo_uring_defer, .row = "net/udp_echo/uring", .who = "uring",
 	.run = udp_echo, .arg = DEFER);
+
+/* ---- a server on another processor -------------------------------------------- */
+
+static int ring_open(struct echo *echo)
+{
+	struct io_uring_params params = { .flags = IORING_SETUP_SINGLE_ISSUER |
+		IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_DEFER_TASKRUN };
+
+	return io_uring_queue_init_params(64, &echo->ring, &params);
+}
+
+/* Until what comes is no whole request: the end of the stream. */
+static void serve_on(struct echo *echo, struct echo_2t *two)
+{
+	if (buffers_open(echo) != 0) {
+		two->failed = "a ring of buffers";
+		return;
+	}
+	receive(echo, two->server, 1);
+	io_uring_submit(&echo->ring);
+	while (take(echo, 1))
+		if (send(two->server, echo->buf, ECHO_BYTES, MSG_NOSIGNAL) != ECHO_BYTES) {
+			two->failed = "the echo";
+			return;
+		}
+}
+
+static void *serve(void *arg)
+{
+	struct echo_2t *two = arg;
+	struct echo echo = { .b = two->b };
+
+	if (ring_open(&echo) != 0) {
+		two->failed = "io_uring_setup";
+	} else {
+		serve_on(&echo, two);
+		io_uring_queue_exit(&echo.ring);
+	}
+	if (two->failed != NULL)
+		shutdown(two->server, SHUT_RDWR);
+	return NULL;
+}
+
+static void tcp_echo_2t(struct bench *b)
+{
+	struct echo echo = { .b = b };
+	int err = ring_open(&echo);
+
+	/* A kernel without it is said here, where a row can be skipped. */
+	if (err != 0) {
+		bench_skip(b, "io_uring_setup: %s", strerror(-err));
+		return;
+	}
+	io_uring_queue_exit(&echo.ring);
+	echo_2t(b, serve);
+}
+BENCH_ENTRANT(tcp_echo_2t, .row = "net/tcp_echo_2t", .who = "uring", .run = tcp_echo_2t);

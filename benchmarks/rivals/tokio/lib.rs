@@ -7,6 +7,7 @@
 
 mod channel;
 mod cross;
+mod file;
 mod net;
 mod task;
 mod timer;
@@ -36,12 +37,17 @@ extern "C" {
         arg: *mut c_void,
     ) -> *mut c_void;
     fn rival_join(thread: *mut c_void);
+    fn rival_elsewhere(b: *const Bench);
 }
 
 /// bench.h, as the entrants see it.  A handle: the harness's struct outlives every entrant.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 pub struct B(*mut Bench);
+
+// Its other threads ask it only where they are to live, which nothing changes.
+unsafe impl Send for B {}
+unsafe impl Sync for B {}
 
 impl B {
     pub fn more(self) -> bool {
@@ -65,6 +71,10 @@ impl B {
     pub fn fail(self, what: &str) {
         let what = CString::new(what).unwrap_or_default();
         unsafe { rival_fail(self.0, what.as_ptr()) }
+    }
+    /// Moves a thread that tokio has started to another processor.
+    fn elsewhere(self) {
+        unsafe { rival_elsewhere(self.0) }
     }
     /// A thread on another processor; None after a skip.
     fn thread(
@@ -109,6 +119,14 @@ where
         Drivers::Time => builder.enable_time(),
         Drivers::Io => builder.enable_io(),
     };
+    run_on(&mut builder, future)
+}
+
+fn run_on<F>(builder: &mut Builder, future: F) -> F::Output
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
     let runtime = builder.build().expect("tokio built no runtime");
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
