@@ -172,9 +172,9 @@ static bool who_is_known(const char *who, size_t length)
 	return false;
 }
 
-static bool who_is_wanted(const struct options *options, const char *who)
+/* In a list with commas between. */
+static bool is_listed(const char *at, const char *who)
 {
-	const char *at = options->who;
 	size_t length = strlen(who);
 
 	while (at != NULL) {
@@ -183,7 +183,12 @@ static bool who_is_wanted(const struct options *options, const char *who)
 		at = strchr(at, ',');
 		at = at != NULL ? at + 1 : NULL;
 	}
-	return options->who == NULL;
+	return false;
+}
+
+static bool who_is_wanted(const struct options *options, const char *who)
+{
+	return options->who == NULL || is_listed(options->who, who);
 }
 
 static bool row_is_wanted(const struct options *options, const char *name)
@@ -475,19 +480,13 @@ static int check_who(const char *who)
 	return 0;
 }
 
-/* A peer that is in no row was not built: that it is missing is said once, not in each. */
+/* A peer that was not built is missing in many rows: that is said once, not in each. */
 static void say_absent(const struct options *options)
 {
-	const struct bench_entrant *const *at;
-
-	for (size_t i = 0; i < WHO_COUNT; i++) {
-		for (at = __start_bench_entrants; at < __stop_bench_entrants; at++)
-			if (strcmp((*at)->who, known_who[i]) == 0)
-				break;
-		if (at == __stop_bench_entrants && who_is_wanted(options, known_who[i]))
+	for (size_t i = 0; i < WHO_COUNT; i++)
+		if (is_listed(BENCH_ABSENT, known_who[i]) && who_is_wanted(options, known_who[i]))
 			fprintf(stderr, "bench: skipped: %s was not built; `./bootstrap bench` "
 				"installs what it needs\n", known_who[i]);
-	}
 }
 
 static int measure(const struct options *options, const struct bench_row **rows)
