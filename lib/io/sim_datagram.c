@@ -150,8 +150,10 @@ static int64_t send_unix(struct sim_socket *from, struct sim_socket *to, const v
 
 	if (to == NULL)
 		return -ECONNREFUSED;
-	if (to->queued_bytes >= to->receive_bytes)
+	if (to->queued_bytes >= to->receive_bytes) {
+		from->wants_room = true;
 		return -EAGAIN;
+	}
 	datagram = datagram_new(&from->local, data, bytes);
 	if (datagram == NULL)
 		return -ENOBUFS;
@@ -292,6 +294,22 @@ static void control_fill(const struct sim_socket *end, const struct sim_datagram
 	message->msg_controllen = used;
 }
 
+/* Whoever a full Unix receiver has refused may try again. */
+static void room_tell(struct sim_socket *end)
+{
+	struct sim_world *world = end->world;
+	uint32_t i;
+
+	for (i = 0; i < world->end_count; i++) {
+		struct sim_socket *sender = world->ends[i];
+
+		if (!sender->is_live || !sender->wants_room || sender->type != SOCK_DGRAM)
+			continue;
+		sender->wants_room = false;
+		(void)apusi_sim_tell(sender, SIM_WAKE_WRITER, apusi_sim_now(world), 0);
+	}
+}
+
 static struct sim_datagram *datagram_take(struct sim_socket *end)
 {
 	struct sim_datagram *datagram = end->head;
@@ -301,6 +319,16 @@ static struct sim_datagram *datagram_take(struct sim_socket *end)
 		end->tail = &end->head;
 	end->queued_bytes -= datagram->bytes + BOOKED_BYTES;
 	return datagram;
+}
+
+/* Of one without a name, the kernel tells none. */
+static void sender_write(const struct sim_socket *end, const struct sim_name *from,
+	struct msghdr *message)
+{
+	apusi_sim_name_write(end->world, from, end->local.family, message->msg_name,
+		&message->msg_namelen);
+	if (message->msg_namelen <= sizeof(sa_family_t))
+		message->msg_namelen = 0;
 }
 
 static int64_t read_now(struct sim_socket *end, struct msghdr *message, bool is_sure)
@@ -319,10 +347,11 @@ static int64_t read_now(struct sim_socket *end, struct msghdr *message, bool is_
 		part->iov_len = (size_t)bytes;
 	memcpy(part->iov_base, datagram->data, part->iov_len);
 	if (message->msg_name != NULL)
-		apusi_sim_name_write(end->world, &datagram->from, end->local.family, message->msg_name,
-			&message->msg_namelen);
+		sender_write(end, &datagram->from, message);
 	control_fill(end, datagram, message);
 	end->world->counts.datagrams_received++;
+	if (end->local.family == AF_UNIX)
+		room_tell(end);
 	free(datagram);
 	return bytes;
 }

@@ -24,6 +24,11 @@ void apusi_sim_peer_of(struct apus_io *io, int number, struct sockaddr *name, so
 	apusi_sim_name_write(end->world, &end->remote, end->local.family, name, bytes);
 }
 
+int apusi_sim_family(const struct apusi_slot *slot)
+{
+	return ((const struct sim_socket *)slot->backend)->local.family;
+}
+
 static int error_take(struct sim_socket *end)
 {
 	int err = end->error;
@@ -84,6 +89,9 @@ int apusi_sim_set(const struct apusi_slot *slot, int level, int name, int value)
 {
 	struct sim_socket *end = slot->backend;
 
+	if (value > 255 && ((level == IPPROTO_IP && name == IP_MULTICAST_TTL) ||
+			    (level == IPPROTO_IPV6 && name == IPV6_MULTICAST_HOPS)))
+		return -EINVAL;
 	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY)
 		end->only_ip6 = value != 0;
 	if (level == IPPROTO_IP && name == IP_MULTICAST_LOOP)
@@ -155,7 +163,8 @@ int apusi_sim_join(const struct apusi_slot *slot, bool joins, const struct socka
 	memset(&wanted.source, 0, sizeof wanted.source);
 	if (!err && source != NULL)
 		err = apusi_sim_name_of(end->world, source, sizeof(struct sockaddr_in6), &wanted.source);
-	if (!err && !apusi_sim_name_is_group(&wanted.group))
+	if (!err && (!apusi_sim_name_is_group(&wanted.group) ||
+		     (source != NULL && source->sa_family != group->sa_family)))
 		err = -EINVAL;
 	if (!err)
 		err = group_change(end, joins, &wanted);

@@ -39,6 +39,7 @@ int apusi_sim_bind(const struct apusi_slot *slot, const struct sockaddr *at, soc
 int apusi_sim_listen(const struct apusi_slot *slot, int backlog);
 int apusi_sim_connect(const struct apusi_slot *slot, const struct sockaddr *to, socklen_t bytes);
 int apusi_sim_shutdown(const struct apusi_slot *slot, int how);
+int apusi_sim_family(const struct apusi_slot *slot);
 int apusi_sim_get(const struct apusi_slot *slot, int level, int name, int *value);
 int apusi_sim_set(const struct apusi_slot *slot, int level, int name, int value);
 int apusi_sim_name(const struct apusi_slot *slot, bool peer, struct sockaddr *name,

@@ -191,18 +191,21 @@ static int64_t send_call(const struct apusi_slot *slot, struct mmsghdr *headers,
 }
 
 /* As sendmmsg(2): an error ends the batch, and is told only if it is the first. */
-static APUS_COLD int64_t send_refused(const struct apusi_slot *slot,
-	const struct apus_packet *packets, uint32_t count)
+static APUS_COLD int64_t send_refused(const struct apusi_slot *slot, struct apus_batch *batch,
+	uint32_t first, uint32_t count)
 {
 	int64_t put = -EAGAIN;
 	uint32_t i;
 
 	if (!apusi_is_sim(slot))
 		return -EAGAIN;
+	if (batch->used_count < first + count)
+		batch->used_count = first + count;
 	for (i = 0; i < count; i++) {
-		const struct apus_address *to = &packets[i].address;
+		const struct apus_packet *packet = &batch->packets[first + i];
+		const struct apus_address *to = &packet->address;
 
-		put = apusi_sim_send(slot, packets[i].data, packets[i].bytes,
+		put = apusi_sim_send(slot, packet->data, packet->bytes,
 			to->bytes != 0 ? &to->any : NULL, to->bytes);
 		if (put < 0)
 			break;
@@ -217,7 +220,7 @@ static int64_t send_now(const struct apus_cx *cx, struct apusi_slot *slot,
 	uint32_t i;
 
 	if (!apusi_slot_try_write(cx, slot))
-		return send_refused(slot, batch->packets + first, count);
+		return send_refused(slot, batch, first, count);
 	for (i = first; i < first + count; i++)
 		packet_aim(batch, i);
 	if (batch->used_count < first + count)

@@ -93,8 +93,8 @@ static int set_ip4(const struct apusi_slot *slot, int index, int hops, bool loop
 	struct ip_mreqn request = { .imr_ifindex = index };
 	int err = 0;
 
-	if (index != 0 && setsockopt(slot->fd, IPPROTO_IP, IP_MULTICAST_IF, &request,
-		sizeof request) != 0)
+	if (index != 0 && !apusi_is_sim(slot) &&
+	    setsockopt(slot->fd, IPPROTO_IP, IP_MULTICAST_IF, &request, sizeof request) != 0)
 		err = -errno;
 	if (!err)
 		err = apusi_socket_set(slot, IPPROTO_IP, IP_MULTICAST_TTL, hops);
@@ -120,9 +120,8 @@ int apus_udp_set_multicast(struct apus_loop *loop, struct apus_udp udp,
 	int family, index, err = apusi_slot_enter(loop, udp.token, &io, &slot);
 
 	if (!err && apusi_is_sim(slot))
-		return hops < 0 || hops > 255 ? -EINVAL :
-			apusi_sim_set(slot, IPPROTO_IP, IP_MULTICAST_LOOP, loopback);
-	if (!err)
+		family = apusi_sim_family(slot);
+	else if (!err)
 		err = apusi_os_family(slot->fd, &family);
 	if (err)
 		return err;

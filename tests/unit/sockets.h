@@ -4,6 +4,10 @@
  *
  * A test starts a call, does something on the other end, and turns the loop until the call
  * is done; what hangs is ended by check.
+ *
+ * Over the simulated network (APUS_BACKEND=sim) the other end is a socket of the same loop.
+ * There it has the jitter of a seed and wakes for nothing, but no fault that a test would have
+ * to be told of.  What only a kernel has says TEST_KERNEL_ONLY.
  */
 #ifndef APUS_TEST_SOCKETS_H
 #define APUS_TEST_SOCKETS_H
@@ -13,17 +17,50 @@
 
 #include "apus/loop.h"
 #include "apus/net.h"
+#include "apus/sim.h"
 #include "io/backend.h"
 #include "test.h"
 
 static struct apus_loop *main_loop;
 
+/* ---- over which network ------------------------------------------------------------ */
+
+TEST_UNUSED static bool over_simulation(void)
+{
+	const char *name = getenv("APUS_BACKEND");
+
+	return name != NULL && strcmp(name, "sim") == 0;
+}
+
+#define TEST_KERNEL_ONLY(...)                     \
+	do {                                      \
+		if (over_simulation())            \
+			TEST_SKIP(__VA_ARGS__);   \
+	} while (0)
+
+/* A microsecond is nothing to what these tests wait for. */
+TEST_UNUSED static void gentle_weather(struct apus_sim_config *weather)
+{
+	const char *seed = getenv("APUS_SIM_SEED");
+
+	apus_sim_config_init(weather, seed != NULL ? strtoull(seed, NULL, 0) : 1);
+	weather->latency_ns = 1;
+	weather->jitter_ns = (int64_t)(weather->seed % 7) * 100;
+	weather->spurious_ppm = weather->seed % 3 != 0 ? 300000 : 0;
+}
+
 TEST_UNUSED static void loop_open_with(void (*change)(struct apus_config *config))
 {
+	struct apus_sim_config weather;
 	struct apus_config config;
 	int err;
 
 	apus_config_init(&config);
+	gentle_weather(&weather);
+	if (over_simulation()) {
+		config.backend = APUS_IO_SIM;
+		config.sim = &weather;
+	}
 	config.stall_ns = APUS_NEVER;
 #if APUS_DEBUG
 	config.spurious_seed = 7; /* awaits are evaluated again for no reason */
@@ -255,10 +292,49 @@ TEST_UNUSED static struct apus_listener listener_open(const char *at, struct apu
 	return listener;
 }
 
+/* ---- the other end ------------------------------------------------------------------------- */
+
+enum { SIMULATED_NUMBERS = 1 << 30, SIMULATED_PEERS = 64 };
+
+static struct apus_tcp simulated_peers[SIMULATED_PEERS]; /* by number, of this loop */
+
+TEST_UNUSED static struct apus_tcp *simulated_peer(int fd)
+{
+	ck_assert_int_ge(fd, SIMULATED_NUMBERS);
+	ck_assert_int_lt(fd, SIMULATED_NUMBERS + SIMULATED_PEERS);
+	return &simulated_peers[fd - SIMULATED_NUMBERS];
+}
+
+/* What is on its way to us arrives; a loopback interface takes no time. */
+TEST_UNUSED static void raw_arrive(void)
+{
+	int64_t until_ns = over_simulation() ? apus_clock_now(main_loop) + 10 * APUS_USEC : 0;
+	int i;
+
+	for (i = 0; i < 20 && over_simulation() && apus_clock_now(main_loop) < until_ns &&
+		apus_loop_next_ns(main_loop) < until_ns; i++)
+		apus_turn(main_loop);
+}
+
+TEST_UNUSED static int simulated_connect(const struct apus_address *to)
+{
+	struct call call = { .poll = tcp_connect, .address = *to };
+	int fd;
+
+	ck_assert_int_eq(apus_tcp_open(main_loop, to->any.sa_family, &call.tcp), 0);
+	ck_assert_int_eq(call_run(&call), 0);
+	fd = apus_io_number(main_loop, call.tcp.token);
+	*simulated_peer(fd) = call.tcp;
+	return fd;
+}
+
 TEST_UNUSED static int raw_connect(const struct apus_address *to)
 {
-	int fd = socket(to->any.sa_family, SOCK_STREAM, 0);
+	int fd;
 
+	if (over_simulation())
+		return simulated_connect(to);
+	fd = socket(to->any.sa_family, SOCK_STREAM, 0);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(connect(fd, &to->any, to->bytes), 0);
 	return fd;
@@ -266,10 +342,76 @@ TEST_UNUSED static int raw_connect(const struct apus_address *to)
 
 TEST_UNUSED static void raw_write(int fd, const void *data, size_t bytes)
 {
-	ck_assert_int_eq(send(fd, data, bytes, MSG_NOSIGNAL), (ssize_t)bytes);
+	int64_t put = -EAGAIN;
+
+	if (fd < SIMULATED_NUMBERS) {
+		ck_assert_int_eq(send(fd, data, bytes, MSG_NOSIGNAL), (ssize_t)bytes);
+		return;
+	}
+	while (put == -EAGAIN)
+		put = apus_tcp_try_write(main_loop, *simulated_peer(fd), data, bytes);
+	ck_assert_int_eq(put, (int64_t)bytes);
+	raw_arrive();
 }
 
-/* A TCP connection: one end ours and accepted, the other a plain blocking socket. */
+/* All of the bytes, or those before the end. */
+TEST_UNUSED static ssize_t raw_read(int fd, void *data, size_t bytes)
+{
+	size_t done = 0;
+	int64_t got = 1;
+
+	if (fd < SIMULATED_NUMBERS)
+		return recv(fd, data, bytes, MSG_WAITALL);
+	while (done < bytes && got != 0) {
+		got = apus_tcp_try_read(main_loop, *simulated_peer(fd), (char *)data + done,
+			bytes - done);
+		ck_assert(got >= 0 || got == -EAGAIN);
+		if (got == -EAGAIN)
+			apus_turn(main_loop);
+		else
+			done += (size_t)got;
+	}
+	return (ssize_t)done;
+}
+
+/* What is there now: -1: nothing. */
+TEST_UNUSED static ssize_t raw_try_read(int fd, void *data, size_t bytes)
+{
+	int64_t got;
+
+	if (fd < SIMULATED_NUMBERS)
+		return recv(fd, data, bytes, MSG_DONTWAIT);
+	got = apus_tcp_try_read(main_loop, *simulated_peer(fd), data, bytes);
+	return got >= 0 ? (ssize_t)got : -1;
+}
+
+TEST_UNUSED static void raw_close(int fd)
+{
+	if (fd < SIMULATED_NUMBERS) {
+		close(fd);
+		return;
+	}
+	ck_assert_int_eq(apus_tcp_close(main_loop, *simulated_peer(fd)), 0);
+	raw_arrive();
+}
+
+/* Closes it by a reset. */
+TEST_UNUSED static void raw_reset(int fd)
+{
+	const struct linger now = { .l_onoff = 1 };
+	struct apus_address own;
+
+	if (fd < SIMULATED_NUMBERS) {
+		ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+		close(fd);
+		return;
+	}
+	ck_assert_int_eq(apus_tcp_local(main_loop, *simulated_peer(fd), &own), 0);
+	ck_assert_int_eq(apus_sim_reset(main_loop, &own.any), 1);
+	raw_arrive();
+}
+
+/* A TCP connection: one end ours and accepted, the other a plain blocking socket, or simulated. */
 TEST_UNUSED static struct apus_tcp pair_open(int *theirs)
 {
 	struct apus_address where;

@@ -190,7 +190,7 @@ START_TEST(many_connections_in_one_backlog_are_all_accepted)
 		clients[i] = raw_connect(&acceptor.address);
 	for (i = 0; i < 50; i++) {
 		ck_assert_int_eq(call_run(&acceptor), 0);
-		close(clients[i]);
+		raw_close(clients[i]);
 	}
 	loop_close();
 }
@@ -242,6 +242,7 @@ START_TEST(accept_without_descriptors_neither_spins_nor_loses_the_listener)
 	struct naive init = { .refused = 0 };
 	struct apus_address where;
 
+	TEST_KERNEL_ONLY("it lowers the limit of real descriptors");
 	TEST_LINUX_ONLY();
 	loop_open();
 	init.listener = listener_open("127.0.0.1:0", &where);
@@ -266,6 +267,7 @@ START_TEST(accept_without_a_slot_keeps_the_connection_in_the_backlog)
 	struct apus_address where;
 	struct apus_tcp a, b;
 
+	TEST_KERNEL_ONLY("both ends would need a slot of the one table");
 	loop_open_with(three_sockets);
 	acceptor.listener = listener_open("127.0.0.1:0", &where);
 	ck_assert_int_eq(apus_tcp_open(main_loop, AF_INET, &a), 0);
@@ -334,7 +336,7 @@ START_TEST(a_read_answers_what_came_and_then_the_end)
 	ck_assert_int_eq(call_finish(&call), 5);
 	ck_assert_int_eq(memcmp(buffer, "hello", 5), 0);
 	peer_put("hello");
-	close(peer);
+	raw_close(peer);
 	ck_assert_int_eq(call_run(&call), 5);
 	ck_assert_int_eq(call_run(&call), 0);
 	ck_assert_int_eq(call_run(&call), 0);
@@ -360,10 +362,10 @@ START_TEST(the_end_behind_a_short_read_is_found)
 		if (i == 0) {
 			call_start_pending(&call);
 			peer_put("b");
-			close(peer);
+			raw_close(peer);
 		} else {
 			peer_put("b");
-			close(peer);
+			raw_close(peer);
 			turns(); /* the event comes while nobody waits */
 			call_start(&call);
 		}
@@ -386,6 +388,7 @@ START_TEST(a_short_read_saves_the_read_that_would_be_refused)
 	struct call call = { .poll = tcp_read, .data = buffer, .bytes = sizeof buffer };
 	int i, adopted;
 
+	TEST_KERNEL_ONLY("it counts system calls");
 	TEST_LINUX_ONLY();
 	loop_open_with(over_epoll);
 	call.tcp = pair_open(&peer);
@@ -414,6 +417,7 @@ START_TEST(a_read_that_stops_at_urgent_data_does_not_lose_the_rest)
 	struct call call = { .poll = tcp_read, .data = buffer, .bytes = sizeof buffer };
 	int i, waiting;
 
+	TEST_KERNEL_ONLY("no urgent data");
 	loop_open();
 	for (waiting = 0; waiting < 2; waiting++) {
 		int64_t got = 0;
@@ -448,6 +452,7 @@ START_TEST(bytes_between_the_refusal_and_the_wait_are_not_lost)
 	struct call call = { .poll = tcp_read, .data = buffer, .bytes = sizeof buffer };
 	int i;
 
+	TEST_KERNEL_ONLY("it looks at system calls");
 	loop_open();
 	for (i = 0; i < 4; i++) {
 		/* One that the backend reads for us is refused nothing after its first wait. */
@@ -490,15 +495,13 @@ END_TEST
 
 START_TEST(a_reset_is_told)
 {
-	const struct linger now = { .l_onoff = 1 };
 	char byte;
 	struct call call = { .poll = tcp_read, .data = &byte, .bytes = 1 };
 
 	loop_open();
 	call.tcp = pair_open(&peer);
 	call_start_pending(&call);
-	ck_assert_int_eq(setsockopt(peer, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
-	close(peer);
+	raw_reset(peer);
 	ck_assert_int_eq(call_finish(&call), -ECONNRESET);
 	loop_close();
 }
@@ -540,7 +543,7 @@ static char *big_block(void)
 static void peer_take(const char *block, size_t *done)
 {
 	char buffer[65536];
-	ssize_t got = recv(peer, buffer, sizeof buffer, MSG_DONTWAIT);
+	ssize_t got = raw_try_read(peer, buffer, sizeof buffer);
 
 	if (got <= 0)
 		return;
@@ -609,6 +612,7 @@ START_TEST(interrupted_calls_go_on)
 	struct call call = { .poll = tcp_write_all, .data = block, .bytes = BIG };
 	pthread_t taker;
 
+	TEST_KERNEL_ONLY("nothing is interrupted");
 	loop_open_with(park);
 	call.tcp = pair_open(&peer);
 	ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
@@ -637,6 +641,7 @@ START_TEST(every_call_is_made_again_after_eintr)
 	struct call acceptor = { .poll = tcp_accept };
 	size_t i;
 
+	TEST_KERNEL_ONLY("nothing is interrupted");
 	TEST_LINUX_ONLY();
 	loop_open();
 	acceptor.listener = listener_open("127.0.0.1:0", &acceptor.address);
@@ -664,7 +669,7 @@ START_TEST(writev_writes_its_parts_in_order)
 	loop_open();
 	call.tcp = pair_open(&peer);
 	ck_assert_int_eq(call_run(&call), 7);
-	ck_assert_int_eq(recv(peer, got, 7, MSG_WAITALL), 7);
+	ck_assert_int_eq(raw_read(peer, got, 7), 7);
 	ck_assert_str_eq(got, "abcdefg");
 	call.bytes = 0;
 	ck_assert_int_eq(call_run(&call), 0);
@@ -687,7 +692,7 @@ START_TEST(parts_beyond_the_systems_limit_are_left_for_the_next_call)
 	loop_open();
 	writer.tcp = reader.tcp = pair_open(&peer);
 	ck_assert_int_eq(call_run(&writer), IOV_MAX);
-	ck_assert_int_eq(recv(peer, got, IOV_MAX, MSG_WAITALL), IOV_MAX);
+	ck_assert_int_eq(raw_read(peer, got, IOV_MAX), IOV_MAX);
 	raw_write(peer, got, PARTS);
 	ck_assert_int_eq(call_run(&reader), IOV_MAX);
 	loop_close();
@@ -719,7 +724,7 @@ START_TEST(writing_to_a_peer_that_is_gone_is_a_value)
 	signal(SIGPIPE, SIG_DFL);
 	loop_open();
 	call.tcp = vectored.tcp = all.tcp = pair_open(&peer);
-	close(peer);
+	raw_close(peer);
 	for (i = 0; i < 100 && call_run(&call) == 1; i++)
 		turns();
 	ck_assert(call.answer == -EPIPE || call.answer == -ECONNRESET);
@@ -739,7 +744,7 @@ START_TEST(a_failed_write_all_says_how_far_it_came)
 	call.tcp = pair_open(&peer);
 	call_start_pending(&call);
 	ck_assert(call.write.is_begun);
-	close(peer); /* with unread bytes: a reset */
+	raw_close(peer); /* with unread bytes: a reset */
 	ck_assert_int_lt(call_finish(&call), 0);
 	ck_assert_uint_gt(call.write.done_bytes, 0);
 	ck_assert_uint_lt(call.write.done_bytes, BIG);
@@ -786,8 +791,8 @@ START_TEST(shutdown_ends_one_direction)
 	call.tcp = pair_open(&peer);
 	ck_assert_int_eq(apus_tcp_try_write(main_loop, call.tcp, "bye", 3), 3);
 	ck_assert_int_eq(apus_tcp_shutdown(main_loop, call.tcp, SHUT_WR), 0);
-	ck_assert_int_eq(recv(peer, buffer, sizeof buffer, MSG_WAITALL), 3);
-	ck_assert_int_eq(recv(peer, buffer, sizeof buffer, 0), 0);
+	ck_assert_int_eq(raw_read(peer, buffer, sizeof buffer), 3);
+	ck_assert_int_eq(raw_read(peer, buffer, sizeof buffer), 0);
 	peer_put("still");
 	ck_assert_int_eq(call_run(&call), 5);
 	ck_assert_int_eq(apus_tcp_try_write(main_loop, call.tcp, "x", 1), -EPIPE);
@@ -827,6 +832,7 @@ START_TEST(a_stream_is_adopted_as_what_it_is)
 	struct call call = { .poll = tcp_read, .data = buffer, .bytes = sizeof buffer };
 	int pair[2], server = socket(AF_INET, SOCK_STREAM, 0), file = open("/dev/null", O_RDONLY);
 
+	TEST_KERNEL_ONLY("it adopts real descriptors");
 	loop_open();
 	ck_assert_int_eq(listen(server, 1), 0);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
@@ -860,6 +866,7 @@ START_TEST(options_arrive_at_the_kernel)
 {
 	struct apus_tcp tcp;
 
+	TEST_KERNEL_ONLY("options arrive nowhere");
 	loop_open();
 	tcp = pair_open(&peer);
 	ck_assert_int_eq(option_of(tcp, IPPROTO_TCP, TCP_NODELAY), 0);
@@ -897,7 +904,7 @@ START_TEST(a_corked_write_leaves_when_the_cork_is_drawn)
 	ck_assert_int_eq(apus_tcp_try_write(main_loop, tcp, "ab", 2), 2);
 	ck_assert_int_eq(apus_tcp_try_write(main_loop, tcp, "cd", 2), 2);
 	ck_assert_int_eq(apus_tcp_set_cork(main_loop, tcp, false), 0);
-	ck_assert_int_eq(recv(peer, buffer, 4, MSG_WAITALL), 4);
+	ck_assert_int_eq(raw_read(peer, buffer, 4), 4);
 	loop_close();
 }
 END_TEST
@@ -907,6 +914,7 @@ START_TEST(the_buffer_that_was_granted_is_read_back)
 	struct apus_tcp tcp;
 	int granted;
 
+	TEST_KERNEL_ONLY("it reads what a kernel books");
 	TEST_LINUX_ONLY();
 	loop_open();
 	tcp = pair_open(&peer);

@@ -22,6 +22,7 @@ static void put(struct apus_udp from, const struct apus_address *to, const char 
 {
 	ck_assert_int_eq(apus_udp_try_send(main_loop, from, text, strlen(text), to),
 		(int64_t)strlen(text));
+	raw_arrive();
 }
 
 /* ---- one at a time ------------------------------------------------------------------- */
@@ -164,6 +165,7 @@ START_TEST(a_hot_socket_receives_without_the_backend)
 	struct call call = { .poll = udp_recv_plain, .data = buffer, .bytes = sizeof buffer };
 	int i;
 
+	TEST_KERNEL_ONLY("it counts reaps");
 	loop_open();
 	call.udp = udp_open("127.0.0.1:0", NULL, &here);
 	ck_assert_int_eq(apus_udp_set_hot(main_loop, call.udp, true), 0);
@@ -216,6 +218,7 @@ START_TEST(a_stamp_says_when_the_kernel_got_it)
 	int64_t before_ns = wall_ns(), last_ns = 0;
 	int i;
 
+	TEST_KERNEL_ONLY("the time is virtual");
 	loop_open();
 	call.udp = udp_open("127.0.0.1:0", &config, &here);
 	for (i = 0; i < 5; i++) {
@@ -239,6 +242,7 @@ static int overflow(struct apus_udp from, const struct apus_address *to, struct 
 
 	while (apus_udp_drops(main_loop, into) < 10) {
 		ck_assert_int_eq(apus_udp_try_send(main_loop, from, block, sizeof block, to), 1000);
+		raw_arrive();
 		sent++;
 	}
 	return sent;
@@ -319,6 +323,7 @@ START_TEST(a_batch_brings_many_and_sends_them_back)
 	struct apus_udp from;
 	int round, i;
 
+	TEST_KERNEL_ONLY("how many come together is drawn");
 	TEST_LINUX_ONLY();
 	loop_open();
 	ck_assert_int_eq(apus_batch_init(&batch, 8, 12), 0);
@@ -366,6 +371,7 @@ START_TEST(a_batch_that_was_full_is_followed_by_the_rest)
 	struct call call = { .poll = udp_recv_batch, .batch = &batch };
 	int i;
 
+	TEST_KERNEL_ONLY("how many come together is drawn");
 	loop_open();
 	ck_assert_int_eq(apus_batch_init(&batch, 4, 64), 0);
 	call.udp = udp_open("127.0.0.1:0", NULL, &here);

@@ -66,6 +66,7 @@ START_TEST(a_segment_is_held_until_it_is_released)
 	struct apus_tcp tcp;
 	int theirs;
 
+	TEST_KERNEL_ONLY("it waits for a time in which nothing happens");
 	loop_open();
 	tcp = pair_open(&theirs);
 	raw_write(theirs, "hello", 5);
@@ -149,6 +150,7 @@ START_TEST(a_receive_that_loses_its_wait_has_lost_nothing)
 	struct apus_tcp tcp;
 	int theirs, i;
 
+	TEST_KERNEL_ONLY("it waits for a time in which nothing happens");
 	loop_open();
 	tcp = pair_open(&theirs);
 	for (i = 0; i < 3; i++) {
