@@ -415,15 +415,6 @@ static inline int64_t write_done(const struct apus_cx *cx, struct apusi_slot *sl
 	return -errno;
 }
 
-/* It is not ready for one: not now, or never, since it is written to elsewhere. */
-static APUS_COLD int64_t write_refused(const struct apusi_slot *slot, const void *data,
-	size_t bytes)
-{
-	const struct iovec part = { (void *)(uintptr_t)data, bytes };
-
-	return apusi_is_sim(slot) ? apusi_sim_write(slot, &part, 1) : -EAGAIN;
-}
-
 static inline int64_t write_now(const struct apus_cx *cx, struct apusi_slot *slot, const void *data,
 	size_t bytes)
 {
@@ -432,11 +423,28 @@ static inline int64_t write_now(const struct apus_cx *cx, struct apusi_slot *slo
 	if (apus_unlikely(bytes == 0))
 		return 0;
 	if (!apusi_slot_try_write(cx, slot))
-		return write_refused(slot, data, bytes);
+		return -EAGAIN;
 	do
 		put = send(slot->fd, data, bytes, MSG_NOSIGNAL);
 	while (apus_unlikely(put < 0) && errno == EINTR);
 	return write_done(cx, slot, put);
+}
+
+/* Not now, or never here: what is simulated is written to elsewhere, and never found ready. */
+static APUS_COLD int64_t write_refused(const struct apusi_slot *slot, const void *data,
+	size_t bytes)
+{
+	const struct iovec part = { (void *)(uintptr_t)data, bytes };
+
+	return apusi_is_sim(slot) ? apusi_sim_write(slot, &part, 1) : -EAGAIN;
+}
+
+static APUS_COLD apus_poll write_pend(struct apus_cx *cx, struct apusi_slot *slot,
+	const void *data, size_t bytes)
+{
+	int64_t put = write_refused(slot, data, bytes);
+
+	return put != -EAGAIN ? put : apusi_slot_pend_write(cx, slot);
 }
 
 static int64_t writev_now(const struct apus_cx *cx, struct apusi_slot *slot,
@@ -455,6 +463,8 @@ static int64_t writev_now(const struct apus_cx *cx, struct apusi_slot *slot,
 	return write_done(cx, slot, put);
 }
 
+/* The hot way of both its callers, where a call more would be seen. */
+__attribute__((__always_inline__))
 static inline apus_poll write_some(struct apus_cx *cx, struct apus_tcp tcp, const void *data,
 	size_t bytes)
 {
@@ -466,7 +476,7 @@ static inline apus_poll write_some(struct apus_cx *cx, struct apus_tcp tcp, cons
 	if (apus_unlikely(apusi_slot_is_taken(cx, &slot->writer)))
 		return -EBUSY;
 	put = write_now(cx, slot, data, bytes);
-	return apus_likely(put != -EAGAIN) ? put : apusi_slot_pend_write(cx, slot);
+	return apus_likely(put != -EAGAIN) ? put : write_pend(cx, slot, data, bytes);
 }
 
 apus_poll apus_tcp_write(struct apus_cx *cx, struct apus_tcp tcp, const void *data, size_t bytes)
@@ -538,12 +548,14 @@ int64_t apus_tcp_try_write(struct apus_loop *loop, struct apus_tcp tcp, const vo
 {
 	struct apusi_slot *slot;
 	int err = apusi_socket_try_enter(loop, tcp.token, &slot);
+	int64_t put;
 
 	if (err)
 		return err;
 	if (apusi_slot_is_taken(apus_loop_cx(loop), &slot->writer))
 		return -EBUSY;
-	return write_now(apus_loop_cx(loop), slot, data, bytes);
+	put = write_now(apus_loop_cx(loop), slot, data, bytes);
+	return apus_likely(put != -EAGAIN) ? put : write_refused(slot, data, bytes);
 }
 
 int apus_tcp_shutdown(struct apus_loop *loop, struct apus_tcp tcp, int how)
