@@ -13,7 +13,8 @@
  * A loop with `config.backend = APUS_IO_SIM` has a virtual clock and a network of its own, in
  * its memory: the calls of apus/net.h open, connect, send and receive there.  Any address is
  * this machine's, so both ends of a protocol are tasks of the one loop, and time passes only
- * while all of them wait.  A real descriptor is -EINVAL.
+ * while all of them wait.  A real descriptor is -EINVAL, and a number of this network that was
+ * released can only be adopted again.
  *
  * Streams are lossless and in order until they break, datagrams are neither.  What goes wrong,
  * and how often, is drawn from the seed; apus_sim_config_rough draws the rates too, so that

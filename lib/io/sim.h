@@ -190,9 +190,8 @@ void apusi_sim_step(struct sim_world *world, const char *what, const struct sim_
 /* The errno that a script wants of this call, or 0. */
 int apusi_sim_scripted(struct sim_world *world, enum apus_sim_call call);
 
-/* False: no memory. */
-bool apusi_sim_post(struct sim_world *world, const struct sim_event *event);
-bool apusi_sim_tell(struct sim_socket *end, enum sim_kind kind, int64_t at_ns, uint32_t value);
+void apusi_sim_post(struct sim_world *world, const struct sim_event *event);
+void apusi_sim_tell(struct sim_socket *end, enum sim_kind kind, int64_t at_ns, uint32_t value);
 /* The next that is due, or false. */
 bool apusi_sim_event_take(struct sim_world *world, struct sim_event *out);
 

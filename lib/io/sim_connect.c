@@ -167,11 +167,9 @@ static int connect_begin(struct sim_socket *end, const struct sim_name *to)
 		return err != 0 ? -err : connect_unix(end);
 	end->state = SIM_CONNECTING;
 	apusi_sim_cut_by_chance(world, &end->local, to);
-	if (err != 0)
-		return apusi_sim_tell(end, SIM_REFUSED, apusi_sim_now(world) + apusi_sim_travel_ns(world),
-			(uint32_t)err) ? -EINPROGRESS : -ENOMEM;
-	return apusi_sim_tell(end, SIM_SYN, apusi_sim_now(world) + apusi_sim_travel_ns(world), 0) ? -EINPROGRESS :
-		-ENOMEM;
+	apusi_sim_tell(end, err != 0 ? SIM_REFUSED : SIM_SYN,
+		apusi_sim_now(world) + apusi_sim_travel_ns(world), (uint32_t)err);
+	return -EINPROGRESS;
 }
 
 static int connect_datagram(struct sim_socket *end, const struct sim_name *to)
@@ -242,7 +240,7 @@ void apusi_sim_syn_arrives(struct sim_socket *end, const struct sim_event *event
 	}
 	listener = apusi_sim_bound(world, SOCK_STREAM, &end->remote);
 	if (listener == NULL) {
-		(void)apusi_sim_tell(end, SIM_REFUSED, apusi_sim_now(world) + apusi_sim_travel_ns(world), ECONNREFUSED);
+		apusi_sim_tell(end, SIM_REFUSED, apusi_sim_now(world) + apusi_sim_travel_ns(world), ECONNREFUSED);
 		return;
 	}
 	half = listener->backlog_count < listener->backlog_limit ? other_half(end, listener) : NULL;
@@ -256,7 +254,7 @@ void apusi_sim_syn_arrives(struct sim_socket *end, const struct sim_event *event
 		return;
 	}
 	end->in.last_ns = apusi_sim_now(world) + apusi_sim_travel_ns(world);
-	(void)apusi_sim_tell(end, SIM_ESTABLISHED, end->in.last_ns, 0);
+	apusi_sim_tell(end, SIM_ESTABLISHED, end->in.last_ns, 0);
 }
 
 void apusi_sim_connect_ends(struct sim_socket *end, int err)

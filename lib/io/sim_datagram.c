@@ -13,7 +13,7 @@ static int64_t again(struct sim_socket *end, enum sim_kind kind)
 	struct sim_world *world = end->world;
 
 	world->counts.agains++;
-	(void)apusi_sim_tell(end, kind, apusi_sim_now(world) + 1 + apusi_sim_up_to(world, world->config.latency_ns), 0);
+	apusi_sim_tell(end, kind, apusi_sim_now(world) + 1 + apusi_sim_up_to(world, world->config.latency_ns), 0);
 	return -EAGAIN;
 }
 
@@ -41,8 +41,8 @@ static void dispatch(struct sim_socket *to, struct sim_datagram *datagram, int64
 		.datagram = datagram,
 	};
 
-	if (datagram != NULL && !apusi_sim_post(to->world, &event))
-		free(datagram);
+	if (datagram != NULL)
+		apusi_sim_post(to->world, &event);
 }
 
 /* In order, unless it is one of those that are late. */
@@ -118,7 +118,7 @@ static void deliver_group(struct sim_world *world, const struct sim_name *from,
 static void deliver_nobody(struct sim_socket *from)
 {
 	if (from->remote.family != 0 && from->remote.family != AF_UNIX)
-		(void)apusi_sim_tell(from, SIM_REFUSED, apusi_sim_now(from->world) + apusi_sim_travel_ns(from->world),
+		apusi_sim_tell(from, SIM_REFUSED, apusi_sim_now(from->world) + apusi_sim_travel_ns(from->world),
 			ECONNREFUSED);
 }
 
@@ -306,7 +306,7 @@ static void room_tell(struct sim_socket *end)
 		if (!sender->is_live || !sender->wants_room || sender->type != SOCK_DGRAM)
 			continue;
 		sender->wants_room = false;
-		(void)apusi_sim_tell(sender, SIM_WAKE_WRITER, apusi_sim_now(world), 0);
+		apusi_sim_tell(sender, SIM_WAKE_WRITER, apusi_sim_now(world), 0);
 	}
 }
 

@@ -76,35 +76,34 @@ static bool is_before(const struct sim_event *a, const struct sim_event *b)
 	return a->ns != b->ns ? a->ns < b->ns : a->order < b->order;
 }
 
-static bool heap_grow(struct sim_world *world)
+/* A network that forgets what is on its way would hang whoever waits for it. */
+static void heap_grow(struct sim_world *world)
 {
 	uint32_t room = world->heap_room != 0 ? 2 * world->heap_room : 64;
 	struct sim_event *heap = realloc(world->heap, room * sizeof *heap);
 
 	if (heap == NULL)
-		return false;
+		apus_panic(__FILE__, __LINE__, "no memory for the events of a simulated network");
 	world->heap = heap;
 	world->heap_room = room;
-	return true;
 }
 
-bool apusi_sim_post(struct sim_world *world, const struct sim_event *event)
+void apusi_sim_post(struct sim_world *world, const struct sim_event *event)
 {
 	uint32_t at = world->heap_count;
 	struct sim_event *heap, own = *event;
 
-	if (at == world->heap_room && !heap_grow(world))
-		return false;
+	if (at == world->heap_room)
+		heap_grow(world);
 	heap = world->heap;
 	own.order = world->order++;
 	world->heap_count++;
 	for (; at > 0 && is_before(&own, &heap[(at - 1) / 2]); at = (at - 1) / 2)
 		heap[at] = heap[(at - 1) / 2];
 	heap[at] = own;
-	return true;
 }
 
-bool apusi_sim_tell(struct sim_socket *end, enum sim_kind kind, int64_t at_ns, uint32_t value)
+void apusi_sim_tell(struct sim_socket *end, enum sim_kind kind, int64_t at_ns, uint32_t value)
 {
 	const struct sim_event event = {
 		.ns = at_ns,
@@ -114,7 +113,7 @@ bool apusi_sim_tell(struct sim_socket *end, enum sim_kind kind, int64_t at_ns, u
 		.value = value,
 	};
 
-	return apusi_sim_post(end->world, &event);
+	apusi_sim_post(end->world, &event);
 }
 
 bool apusi_sim_event_take(struct sim_world *world, struct sim_event *out)
@@ -151,7 +150,8 @@ bool apusi_sim_retry(struct sim_world *world, const struct sim_event *event, int
 	again.tries++;
 	again.ns = apusi_sim_now(world) + (wait_ns < RETRY_NS_MAX ? wait_ns : RETRY_NS_MAX);
 	world->counts.retries++;
-	return apusi_sim_post(world, &again);
+	apusi_sim_post(world, &again);
+	return true;
 }
 
 /* ---- who may not pass ----------------------------------------------------------------------- */

@@ -209,8 +209,8 @@ int apus_sim_reset(struct apus_loop *loop, const struct sockaddr *address)
 			continue;
 		count++;
 		world->counts.resets++;
-		(void)apusi_sim_tell(one, SIM_RST, apusi_sim_now(world), ECONNRESET);
-		(void)apusi_sim_tell(one->peer, SIM_RST, apusi_sim_now(world), ECONNRESET);
+		apusi_sim_tell(one, SIM_RST, apusi_sim_now(world), ECONNRESET);
+		apusi_sim_tell(one->peer, SIM_RST, apusi_sim_now(world), ECONNRESET);
 	}
 	apusi_sim_step(world, "break", NULL, count);
 	return count;

@@ -91,7 +91,7 @@ static int64_t arrival_ns(struct sim_socket *to)
 
 static void send_to(struct sim_socket *end, enum sim_kind kind, uint32_t value)
 {
-	(void)apusi_sim_tell(end->peer, kind, arrival_ns(end->peer), value);
+	apusi_sim_tell(end->peer, kind, arrival_ns(end->peer), value);
 }
 
 static int error_take(struct sim_socket *end)
@@ -108,7 +108,7 @@ static int64_t again(struct sim_socket *end, enum sim_kind kind)
 	struct sim_world *world = end->world;
 
 	world->counts.agains++;
-	(void)apusi_sim_tell(end, kind, apusi_sim_now(world) + 1 + apusi_sim_up_to(world, world->config.latency_ns), 0);
+	apusi_sim_tell(end, kind, apusi_sim_now(world) + 1 + apusi_sim_up_to(world, world->config.latency_ns), 0);
 	return -EAGAIN;
 }
 
@@ -169,8 +169,8 @@ static int64_t write_now(struct sim_socket *end, const struct iovec *parts, uint
 	send_to(end, SIM_BYTES, part);
 	if (apusi_sim_hits(world, world->config.reset_ppm)) {
 		world->counts.resets++;
-		(void)apusi_sim_tell(end, SIM_RST, apusi_sim_now(world) + apusi_sim_travel_ns(world), ECONNRESET);
-		(void)apusi_sim_tell(end->peer, SIM_RST, apusi_sim_now(world) + apusi_sim_travel_ns(world), ECONNRESET);
+		apusi_sim_tell(end, SIM_RST, apusi_sim_now(world) + apusi_sim_travel_ns(world), ECONNRESET);
+		apusi_sim_tell(end->peer, SIM_RST, apusi_sim_now(world) + apusi_sim_travel_ns(world), ECONNRESET);
 	}
 	return part;
 }
@@ -217,7 +217,7 @@ static void room_tell(struct sim_socket *end)
 	if (peer == NULL || !peer->wants_room || ring_room(&end->in) < end->in.capacity / 2)
 		return;
 	peer->wants_room = false;
-	(void)apusi_sim_tell(peer, SIM_WAKE_WRITER, apusi_sim_now(end->world) +
+	apusi_sim_tell(peer, SIM_WAKE_WRITER, apusi_sim_now(end->world) +
 		(end->local.family == AF_UNIX ? 0 : apusi_sim_travel_ns(end->world)), 0);
 }
 

@@ -88,6 +88,13 @@ static bool has_ended(struct apus_loop *loop, struct both *both, int side)
 	return true;
 }
 
+static bool have_ended(struct apus_loop *loop, struct both *both)
+{
+	bool engine = has_ended(loop, both, 0), exchange = has_ended(loop, both, 1);
+
+	return engine && exchange;
+}
+
 static void run_day(struct apus_loop *loop, struct both *both)
 {
 	struct apus_sim_config calm;
@@ -98,7 +105,7 @@ static void run_day(struct apus_loop *loop, struct both *both)
 	both->results[0] = both->results[1] = APUS_PENDING;
 	expect(engine_begin(loop, &both->roots[0]) == 0);
 	expect(exchange_begin(loop, &both->roots[1]) == 0);
-	while (!has_ended(loop, both, 0) | !has_ended(loop, both, 1)) {
+	while (!have_ended(loop, both)) {
 		expect(++turns < 10000000);
 		apus_turn(loop);
 		was_open = was_open || both->shared.closes_ns != 0;
@@ -187,7 +194,7 @@ START_TEST(whatever_a_network_does_books_and_positions_are_the_markets)
 	uint64_t ran;
 
 	options_set();
-	ran = schedules_run(200, day);
+	ran = schedules_run(120, day);
 	printf("%" PRIu64 " days: %" PRIu64 " orders executed, %" PRIu64 " gaps, %" PRIu64
 		" requests, %" PRIu64 " breaks, %" PRIu64 " cuts\n", ran, orders_executed, gaps,
 		requests, breaks, cut_count);
