@@ -608,11 +608,12 @@ START_TEST(interrupted_calls_go_on)
 {
 	struct sigaction action = { .sa_handler = tick };
 	struct itimerval storm = { { 0, 300 }, { 0, 300 } }, calm = { { 0, 0 }, { 0, 0 } };
-	char *block = big_block();
-	struct call call = { .poll = tcp_write_all, .data = block, .bytes = BIG };
+	struct call call = { .poll = tcp_write_all, .bytes = BIG };
+	char *block;
 	pthread_t taker;
 
 	TEST_KERNEL_ONLY("nothing is interrupted");
+	call.data = block = big_block();
 	loop_open_with(park);
 	call.tcp = pair_open(&peer);
 	ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
