@@ -191,6 +191,10 @@ void apusi_sim_step(struct sim_world *world, const char *what, const struct sim_
 int apusi_sim_scripted(struct sim_world *world, enum apus_sim_call call);
 
 void apusi_sim_post(struct sim_world *world, const struct sim_event *event);
+/* One way from now. */
+void apusi_sim_tell_later(struct sim_socket *end, enum sim_kind kind, uint32_t value);
+/* -EAGAIN: it would be refused now, and the event says when to come again. */
+int apusi_sim_again(struct sim_socket *end, enum sim_kind kind);
 void apusi_sim_tell(struct sim_socket *end, enum sim_kind kind, int64_t at_ns, uint32_t value);
 /* The next that is due, or false. */
 bool apusi_sim_event_take(struct sim_world *world, struct sim_event *out);

@@ -167,8 +167,7 @@ static int connect_begin(struct sim_socket *end, const struct sim_name *to)
 		return err != 0 ? -err : connect_unix(end);
 	end->state = SIM_CONNECTING;
 	apusi_sim_cut_by_chance(world, &end->local, to);
-	apusi_sim_tell(end, err != 0 ? SIM_REFUSED : SIM_SYN,
-		apusi_sim_now(world) + apusi_sim_travel_ns(world), (uint32_t)err);
+	apusi_sim_tell_later(end, err != 0 ? SIM_REFUSED : SIM_SYN, (uint32_t)err);
 	return -EINPROGRESS;
 }
 
@@ -240,7 +239,7 @@ void apusi_sim_syn_arrives(struct sim_socket *end, const struct sim_event *event
 	}
 	listener = apusi_sim_bound(world, SOCK_STREAM, &end->remote);
 	if (listener == NULL) {
-		apusi_sim_tell(end, SIM_REFUSED, apusi_sim_now(world) + apusi_sim_travel_ns(world), ECONNREFUSED);
+		apusi_sim_tell_later(end, SIM_REFUSED, ECONNREFUSED);
 		return;
 	}
 	half = listener->backlog_count < listener->backlog_limit ? other_half(end, listener) : NULL;

@@ -8,15 +8,6 @@ enum { BYTES_MAX = 65507, BOOKED_BYTES = 256 }; /* what each one takes of a buff
 
 /* ---- sending ------------------------------------------------------------------------- */
 
-static int64_t again(struct sim_socket *end, enum sim_kind kind)
-{
-	struct sim_world *world = end->world;
-
-	world->counts.agains++;
-	apusi_sim_tell(end, kind, apusi_sim_now(world) + 1 + apusi_sim_up_to(world, world->config.latency_ns), 0);
-	return -EAGAIN;
-}
-
 static struct sim_datagram *datagram_new(const struct sim_name *from, const void *data,
 	uint32_t bytes)
 {
@@ -118,8 +109,7 @@ static void deliver_group(struct sim_world *world, const struct sim_name *from,
 static void deliver_nobody(struct sim_socket *from)
 {
 	if (from->remote.family != 0 && from->remote.family != AF_UNIX)
-		apusi_sim_tell(from, SIM_REFUSED, apusi_sim_now(from->world) + apusi_sim_travel_ns(from->world),
-			ECONNREFUSED);
+		apusi_sim_tell_later(from, SIM_REFUSED, ECONNREFUSED);
 }
 
 /* One that is connected hears its peer only. */
@@ -206,7 +196,7 @@ static int64_t send_check(struct sim_socket *from, size_t bytes)
 		err = ENOBUFS;
 	}
 	if (err == EAGAIN || (err == 0 && apusi_sim_hits(world, world->config.again_ppm)))
-		return again(from, SIM_WAKE_WRITER);
+		return apusi_sim_again(from, SIM_WAKE_WRITER);
 	return -err;
 }
 
@@ -340,7 +330,7 @@ static int64_t read_now(struct sim_socket *end, struct msghdr *message, bool is_
 	if (end->head == NULL)
 		return -EAGAIN;
 	if (!is_sure && apusi_sim_hits(end->world, end->world->config.again_ppm))
-		return again(end, SIM_WAKE_READER);
+		return apusi_sim_again(end, SIM_WAKE_READER);
 	datagram = datagram_take(end);
 	bytes = datagram->bytes;
 	if (part->iov_len > (size_t)bytes)
@@ -367,7 +357,7 @@ int64_t apusi_sim_datagram_read(struct sim_socket *end, struct msghdr *message)
 	if (err == 0 && !is_sure)
 		err = apusi_sim_scripted(end->world, APUS_SIM_READ);
 	if (err == EAGAIN)
-		got = again(end, SIM_WAKE_READER);
+		got = apusi_sim_again(end, SIM_WAKE_READER);
 	else
 		got = err != 0 ? -err : read_now(end, message, is_sure);
 	apusi_sim_step(end->world, "receive", end, got);

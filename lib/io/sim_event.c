@@ -56,7 +56,8 @@ static void step_show(const struct sim_world *world, const struct apus_sim_step 
 void apusi_sim_step(struct sim_world *world, const char *what, const struct sim_socket *end,
 	int64_t value)
 {
-	struct apus_sim_step step = { apusi_sim_now(world), what, end != NULL ? end->number : -1, value };
+	int number = end != NULL ? end->number : -1;
+	struct apus_sim_step step = { apusi_sim_now(world), what, number, value };
 	uint64_t hash = mix(world->hash, (uint64_t)step.now_ns);
 	const char *letter;
 
@@ -114,6 +115,23 @@ void apusi_sim_tell(struct sim_socket *end, enum sim_kind kind, int64_t at_ns, u
 	};
 
 	apusi_sim_post(end->world, &event);
+}
+
+void apusi_sim_tell_later(struct sim_socket *end, enum sim_kind kind, uint32_t value)
+{
+	struct sim_world *world = end->world;
+
+	apusi_sim_tell(end, kind, apusi_sim_now(world) + apusi_sim_travel_ns(world), value);
+}
+
+int apusi_sim_again(struct sim_socket *end, enum sim_kind kind)
+{
+	struct sim_world *world = end->world;
+	int64_t wait_ns = 1 + apusi_sim_up_to(world, world->config.latency_ns);
+
+	world->counts.agains++;
+	apusi_sim_tell(end, kind, apusi_sim_now(world) + wait_ns, 0);
+	return -EAGAIN;
 }
 
 bool apusi_sim_event_take(struct sim_world *world, struct sim_event *out)
@@ -205,10 +223,12 @@ int apusi_sim_cut_add(struct sim_world *world, const struct sim_pattern *a, cons
 	return 0;
 }
 
-void apusi_sim_cut_by_chance(struct sim_world *world, const struct sim_name *a, const struct sim_name *b)
+void apusi_sim_cut_by_chance(struct sim_world *world, const struct sim_name *a,
+	const struct sim_name *b)
 {
 	const struct sim_pattern from = { *a, false }, to = { *b, false };
 
 	if (apusi_sim_hits(world, world->config.cut_ppm))
-		(void)apusi_sim_cut_add(world, &from, &to, apusi_sim_up_to(world, world->config.cut_ns));
+		(void)apusi_sim_cut_add(world, &from, &to,
+			apusi_sim_up_to(world, world->config.cut_ns));
 }

@@ -13,7 +13,8 @@ int apusi_sim_name(const struct apusi_slot *slot, bool peer, struct sockaddr *na
 
 	if (peer && !is_connected)
 		return -ENOTCONN;
-	apusi_sim_name_write(end->world, peer ? &end->remote : &end->local, end->local.family, name, bytes);
+	apusi_sim_name_write(end->world, peer ? &end->remote : &end->local, end->local.family,
+		name, bytes);
 	return 0;
 }
 
@@ -162,7 +163,8 @@ int apusi_sim_join(const struct apusi_slot *slot, bool joins, const struct socka
 
 	memset(&wanted.source, 0, sizeof wanted.source);
 	if (!err && source != NULL)
-		err = apusi_sim_name_of(end->world, source, sizeof(struct sockaddr_in6), &wanted.source);
+		err = apusi_sim_name_of(end->world, source, sizeof(struct sockaddr_in6),
+			&wanted.source);
 	if (!err && (!apusi_sim_name_is_group(&wanted.group) ||
 		     (source != NULL && source->sa_family != group->sa_family)))
 		err = -EINVAL;

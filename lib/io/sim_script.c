@@ -100,6 +100,8 @@ const char *apusi_sim_config_fault(const struct apus_sim_config *config)
 			return rates[i].name;
 	if (config->again_ppm == PPM_MAX)
 		return "again_ppm"; /* nothing would ever pass */
+	if (config->stream_bytes > INT32_MAX)
+		return "stream_bytes";
 	return config->latency_ns < 0 ? "latency_ns" :
 	       config->jitter_ns < 0  ? "jitter_ns" :
 	       config->stall_ns < 0   ? "stall_ns" :

@@ -287,8 +287,8 @@ static bool is_taken(const struct sim_world *world, const struct sim_socket *end
 		    other->local.port != name->port ||
 		    (other->local.family == AF_UNIX) != (name->family == AF_UNIX))
 			continue;
-		if (!apusi_sim_ip_is_same(&other->local, name) && !apusi_sim_name_is_wild(&other->local) &&
-		    !apusi_sim_name_is_wild(name))
+		if (!apusi_sim_ip_is_same(&other->local, name) &&
+		    !apusi_sim_name_is_wild(&other->local) && !apusi_sim_name_is_wild(name))
 			continue;
 		if (other->reuse_port && end->reuse_port)
 			continue;

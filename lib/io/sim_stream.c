@@ -102,16 +102,6 @@ static int error_take(struct sim_socket *end)
 	return err;
 }
 
-/* It would be refused now, and an event says when to come again. */
-static int64_t again(struct sim_socket *end, enum sim_kind kind)
-{
-	struct sim_world *world = end->world;
-
-	world->counts.agains++;
-	apusi_sim_tell(end, kind, apusi_sim_now(world) + 1 + apusi_sim_up_to(world, world->config.latency_ns), 0);
-	return -EAGAIN;
-}
-
 /* 0, or why nothing can be written at all. */
 static int write_check(struct sim_socket *end)
 {
@@ -124,7 +114,7 @@ static int write_check(struct sim_socket *end)
 	if (end->state != SIM_CONNECTED || end->is_shut)
 		return -EPIPE;
 	err = apusi_sim_scripted(end->world, APUS_SIM_WRITE);
-	return err == EAGAIN ? again(end, SIM_WAKE_WRITER) : -err;
+	return err == EAGAIN ? apusi_sim_again(end, SIM_WAKE_WRITER) : -err;
 }
 
 static uint32_t write_part(struct sim_socket *end, uint64_t bytes)
@@ -156,7 +146,7 @@ static int64_t write_now(struct sim_socket *end, const struct iovec *parts, uint
 	uint32_t part;
 
 	if (apusi_sim_hits(world, world->config.again_ppm))
-		return again(end, SIM_WAKE_WRITER);
+		return apusi_sim_again(end, SIM_WAKE_WRITER);
 	part = write_part(end, bytes);
 	if (part == 0) {
 		end->wants_room = true;
@@ -169,8 +159,8 @@ static int64_t write_now(struct sim_socket *end, const struct iovec *parts, uint
 	send_to(end, SIM_BYTES, part);
 	if (apusi_sim_hits(world, world->config.reset_ppm)) {
 		world->counts.resets++;
-		apusi_sim_tell(end, SIM_RST, apusi_sim_now(world) + apusi_sim_travel_ns(world), ECONNRESET);
-		apusi_sim_tell(end->peer, SIM_RST, apusi_sim_now(world) + apusi_sim_travel_ns(world), ECONNRESET);
+		apusi_sim_tell_later(end, SIM_RST, ECONNRESET);
+		apusi_sim_tell_later(end->peer, SIM_RST, ECONNRESET);
 	}
 	return part;
 }
@@ -231,7 +221,7 @@ static int64_t read_now(struct sim_socket *end, void *data, size_t bytes, bool i
 	if (part == 0)
 		return read_nothing(end);
 	if (!is_sure && apusi_sim_hits(world, world->config.again_ppm))
-		return again(end, SIM_WAKE_READER);
+		return apusi_sim_again(end, SIM_WAKE_READER);
 	if (part > 1 && apusi_sim_hits(world, world->config.short_read_ppm)) {
 		world->counts.short_reads++;
 		part = 1 + (uint32_t)apusi_sim_below(world, part - 1);
@@ -251,7 +241,7 @@ int64_t apusi_sim_stream_read(struct sim_socket *end, void *data, size_t bytes)
 
 	end->is_sure = false;
 	if (err == EAGAIN)
-		got = again(end, SIM_WAKE_READER);
+		got = apusi_sim_again(end, SIM_WAKE_READER);
 	else if (err == 0)
 		got = read_now(end, data, bytes < INT32_MAX ? bytes : INT32_MAX, is_sure);
 	apusi_sim_step(end->world, "read", end, got);

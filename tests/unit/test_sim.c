@@ -658,6 +658,9 @@ START_TEST(a_configuration_that_cannot_be_is_refused_by_name)
 	weather.again_ppm = 1000000;
 	open_refused(&config, "again_ppm");
 	weather.again_ppm = 0;
+	weather.stream_bytes = UINT32_MAX;
+	open_refused(&config, "stream_bytes");
+	weather.stream_bytes = 0;
 	config.backend = APUS_IO_NONE;
 	open_refused(&config, "config.sim");
 }
