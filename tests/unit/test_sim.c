@@ -380,7 +380,8 @@ START_TEST(a_datagram_names_its_sender_its_length_and_its_time)
 	ck_assert(packet.is_truncated);
 	ck_assert_uint_eq(packet.full_bytes, 19);
 	ck_assert(apus_address_is_same(&packet.address, &from));
-	ck_assert_int_eq(packet.stamp_ns, sent_ns + 50 * APUS_USEC);
+	if (APUS_WITH_LINUX) /* the network stamps in the form that Linux has */
+		ck_assert_int_eq(packet.stamp_ns, sent_ns + 50 * APUS_USEC);
 	ck_assert_int_eq(udp_put(a, "", "10.0.0.2:700"), 0);
 	ck_assert_str_eq(udp_take(b, &packet), "");
 	loop_close();
@@ -680,16 +681,24 @@ START_TEST(a_loop_over_anything_else_has_no_weather)
 }
 END_TEST
 
+/* Neither is named by the program. */
+static void no_network(struct apus_config *config)
+{
+	config->backend = APUS_IO_AUTO;
+	config->sim = NULL;
+}
+
 START_TEST(the_environment_names_the_backend_and_the_seed)
 {
 	ck_assert_int_eq(setenv("APUS_BACKEND", "sim", 1), 0);
-	loop_open();
+	unsetenv("APUS_SIM_SEED");
+	loop_open_with(no_network);
 	ck_assert(is_over(APUS_IO_SIM));
 	ck_assert_uint_eq(apus_sim_seed(main_loop), 1);
 	pair();
 	loop_close();
 	ck_assert_int_eq(setenv("APUS_SIM_SEED", "12345", 1), 0);
-	loop_open();
+	loop_open_with(no_network);
 	ck_assert_uint_eq(apus_sim_seed(main_loop), 12345);
 	loop_close();
 }
