@@ -53,7 +53,9 @@ static void told(struct session *session, const struct soup_packet *packet, int6
 
 	FUZZ_MUST(event <= SESSION_ERROR && session->state <= SESSION_OVER);
 	if (event == SESSION_DATA && session->role == SESSION_CLIENT)
-		FUZZ_MUST(packet->type == SOUP_SEQUENCED && session->next == next + 1);
+		FUZZ_MUST(session->next == next + (packet->type == SOUP_SEQUENCED));
+	if (event == SESSION_DATA)
+		FUZZ_MUST(packet->type == SOUP_SEQUENCED || packet->type == SOUP_UNSEQUENCED);
 	if (event == SESSION_REPEATED)
 		FUZZ_MUST(session->next == next);
 	if (event == SESSION_LOGIN) {
