@@ -158,6 +158,8 @@ int apusi_uring_check(struct apus_io *io, const struct apusi_slot *slot);
 
 int apusi_uring_watch(struct apus_io *io, struct apusi_slot *slot, bool writer);
 int apusi_uring_set_wake(struct apus_io *io, int fd);
+/* Before it sleeps: whether another thread could end that. */
+bool apusi_uring_can_wake(struct apus_io *io);
 
 /* A completion of a poll request. */
 void apusi_uring_polled(struct apus_io *io, const struct io_uring_cqe *cqe);

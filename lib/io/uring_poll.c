@@ -178,6 +178,12 @@ void apusi_uring_woken(struct apus_io *io, const struct io_uring_cqe *cqe)
 		(void)arm_wake(io, io->wake_fd); /* a queue that was full has room now */
 }
 
+/* A request that ended and could not be made again, since the kernel took none, is made now. */
+bool apusi_uring_can_wake(struct apus_io *io)
+{
+	return apusi_uring_of(io)->wakes || io->wake_fd < 0 || arm_wake(io, io->wake_fd) == 0;
+}
+
 int apusi_uring_set_wake(struct apus_io *io, int fd)
 {
 	if (apusi_uring_of(io)->wakes)

@@ -135,7 +135,7 @@ uint32_t apusi_uring_reap(struct apus_io *io, int64_t timeout_ns, uint32_t budge
 {
 	struct apusi_uring *uring = apusi_uring_of(io);
 
-	if (apus_unlikely(timeout_ns != 0))
+	if (apus_unlikely(timeout_ns != 0) && apusi_uring_can_wake(io))
 		wait_for(uring, timeout_ns);
 	else if (wants_kernel(&uring->ring))
 		ask(uring);

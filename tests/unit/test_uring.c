@@ -446,6 +446,34 @@ START_TEST(a_closed_loop_holds_no_file)
 }
 END_TEST
 
+static void parking(struct apus_config *config)
+{
+	plain(config);
+	config->idle = APUS_IDLE_PARK;
+}
+
+/* That could not be made again when it ended: the kernel had no room.  Promise 9. */
+START_TEST(a_loop_does_not_park_without_its_request_for_wakes)
+{
+	char byte;
+	struct call call = { .poll = tcp_read_timeout, .data = &byte, .bytes = 1,
+		.timeout_ns = APUS_MSEC };
+	int theirs;
+
+	NEEDS_URING();
+	loop_open_with(parking);
+	call.tcp = pair_open(&theirs);
+	ck_assert_int_eq(call_run(&call), -ETIME);
+	ck_assert(uring()->wakes);
+	apusi_uring_cancel_wake(loop_io());
+	ck_assert(!uring()->wakes);
+	ck_assert_int_eq(call_run(&call), -ETIME);
+	ck_assert(uring()->wakes);
+	loop_close();
+	close(theirs);
+}
+END_TEST
+
 /* ---- receiving ---------------------------------------------------------------------------- */
 
 /* Every segment is with the kernel or free: none is lost, none is held. */
@@ -1685,6 +1713,7 @@ int main(int argc, char **argv)
 		completions_that_overflow_their_queue_all_come,
 		the_peer_of_a_closed_socket_sees_the_end_at_once,
 		a_closed_loop_holds_no_file,
+		a_loop_does_not_park_without_its_request_for_wakes,
 		a_stream_of_ours_is_received_by_the_ring,
 		what_the_ring_brought_comes_before_the_end,
 		a_reset_directly_behind_bytes_is_told,
