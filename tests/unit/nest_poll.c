@@ -16,13 +16,15 @@ static uint64_t run(struct apus_loop *loop, bool (*is_done)(void *arg), void *ar
 	uint64_t waits = 0;
 	int64_t wait_ns;
 
+	/* Asked before each wait: a turn that did not wait may have been the last. */
 	while (!is_done(arg)) {
-		while ((wait_ns = apus_loop_prepare(loop)) == 0)
-			apus_turn(loop);
+		wait_ns = apus_loop_prepare(loop);
 		if (wait_ns < 0)
 			return 0;
-		poll(&ours, 1, milliseconds(wait_ns));
-		waits++;
+		if (wait_ns > 0) {
+			poll(&ours, 1, milliseconds(wait_ns));
+			waits++;
+		}
 		apus_turn(loop);
 	}
 	return waits;
