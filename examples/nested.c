@@ -100,9 +100,8 @@ static void host_run(struct host *host, struct apus_loop *loop, struct apus_join
 
 	while (!apus_join_is_finished(loop, joins[0]) || !apus_join_is_finished(loop, joins[1]) ||
 	       waits[0].fd >= 0) {
-		while ((wait_ns = apus_loop_prepare(loop)) == 0)
-			apus_turn(loop);
-		poll(waits, 2, milliseconds(wait_ns));
+		wait_ns = apus_loop_prepare(loop);
+		poll(waits, 2, milliseconds(wait_ns)); /* 0: the loop has something to do */
 		apus_turn(loop);
 		if (waits[0].revents != 0)
 			host_read(host, &waits[0]);

@@ -297,6 +297,7 @@ START_TEST(remote_spawns_wake_the_host)
 	pthread_t thread;
 
 	HOST_OR_SKIP(hosts[_i]);
+	spawned = 0;
 	remote = apus_loop_remote(main_loop);
 	ck_assert_int_eq(pthread_create(&thread, NULL, spawner, &remote), 0);
 	hosts[_i]->run(main_loop, all_spawned, NULL);
