@@ -417,6 +417,7 @@ START_TEST(the_descriptor_tells_and_is_silent_after_the_turn)
 	int fd, i;
 
 	loop_open();
+	spawned = 0;
 	fd = apus_loop_fd(main_loop);
 	if (fd == -ENOTSUP) {
 		loop_close();
