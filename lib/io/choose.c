@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/sockets.h"
 #include "io/slot.h"
 
 static const char *const kind_names[] = {

@@ -3,7 +3,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "io/sockets.h"
 #include "io/slot.h"
 
 enum { SOCKETS_DEFAULT = 1024, BATCH_DEFAULT = 256 };
