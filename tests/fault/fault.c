@@ -119,7 +119,7 @@ static int due(enum fault_call call)
 	if (__atomic_load_n(&is_paused, __ATOMIC_SEQ_CST))
 		return 0;
 	n = __atomic_add_fetch(&counted[call], 1, __ATOMIC_SEQ_CST);
-	if (!is_armed || call != armed.call || n < armed.nth || (n > armed.nth && !armed.persists))
+	if (!is_armed || call != armed.call || n != armed.nth)
 		return 0;
 	__atomic_fetch_add(&hits, 1, __ATOMIC_SEQ_CST);
 	return armed.error;
@@ -268,7 +268,7 @@ static void made(enum fault_call call, bool well)
 		return (type)-1;                                \
 	}
 
-#define NONE(type, name, params, args)                          \
+#define REFUSES(type, name, params, args, refusal)              \
 	type __wrap_##name params                               \
 	{                                                       \
 		int error = due(FAULT_##name);                  \
@@ -276,27 +276,15 @@ static void made(enum fault_call call, bool well)
                                                                 \
 		if (error) {                                    \
 			errno = error;                          \
-			return NULL;                            \
+			return refusal;                         \
 		}                                               \
 		answer = __real_##name args;                    \
-		made(FAULT_##name, answer != NULL);             \
+		made(FAULT_##name, answer != (refusal));        \
 		return answer;                                  \
 	}
 
-#define MAPS(type, name, params, args)                          \
-	type __wrap_##name params                               \
-	{                                                       \
-		int error = due(FAULT_##name);                  \
-		type answer;                                    \
-                                                                \
-		if (error) {                                    \
-			errno = error;                          \
-			return MAP_FAILED;                      \
-		}                                               \
-		answer = __real_##name args;                    \
-		made(FAULT_##name, answer != MAP_FAILED);       \
-		return answer;                                  \
-	}
+#define NONE(type, name, params, args) REFUSES(type, name, params, args, NULL)
+#define MAPS(type, name, params, args) REFUSES(type, name, params, args, MAP_FAILED)
 
 #define CODE(type, name, params, args)                          \
 	type __wrap_##name params                               \

@@ -32,7 +32,6 @@ struct fault {
 	enum fault_call call;
 	int error;
 	unsigned nth;
-	bool persists; /* the n-th and all after it */
 };
 
 const char *fault_name(enum fault_call call);

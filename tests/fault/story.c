@@ -92,9 +92,8 @@ static void complain(const char *format, ...)
 
 	printf("%s over %s", current->name, current_kind);
 	if (current_fault != NULL)
-		printf(", %s %s (%d) at its call %u%s", fault_name(current_fault->call),
-			error_text(current_fault->error), current_fault->error, current_fault->nth,
-			current_fault->persists ? " and after" : "");
+		printf(", %s %s (%d) at its call %u", fault_name(current_fault->call),
+			error_text(current_fault->error), current_fault->error, current_fault->nth);
 	printf(": ");
 	va_start(args, format);
 	vprintf(format, args);
