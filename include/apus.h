@@ -22,7 +22,7 @@
  *   offload   functions that block, run by a few helper threads and awaited.
  *   task      kinds, spawn, await, join, abort, sets; sleep, interval, select, timeout.
  *   io        descriptors on a loop: anything that can be read or written, awaited.  sim.h: a
- *             network in memory, whose losses and breaks come from a seed, to test with.
+ *             network and files in memory, whose faults come from a seed, to test with.
  *   net       TCP, UDP and Unix sockets as awaitables.  resolve.h: names to addresses, and
  *             connecting to a name.
  *   file      files and directories as awaitables; what is cached is read at once.

@@ -31,7 +31,8 @@
  * them close it.
  *
  * Under a virtual clock every operation is carried out at once and answered in the next turn,
- * cached or not: the same steps every time.
+ * cached or not: the same steps every time.  Over the simulated backend the files are simulated
+ * too, with latencies, faults and power cuts: see apus/sim.h.
  *
  * Example, how many lines a file has:
  *

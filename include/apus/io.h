@@ -67,7 +67,7 @@ enum apus_io_kind {
 	APUS_IO_EPOLL,
 	APUS_IO_URING,
 	APUS_IO_LIBEV,
-	APUS_IO_SIM, /* a network in memory, under a virtual clock: apus/sim.h */
+	APUS_IO_SIM, /* a network and files in memory, under a virtual clock: apus/sim.h */
 	APUS_IO_NONE /* no descriptors */
 };
 

@@ -9,6 +9,7 @@
 
 #include "file/inner.h"
 #include "file/native.h"
+#include "io/files.h"
 
 /* A read of more is a copy that would keep the turn too long. */
 enum { CACHED_BYTES_MAX = 128 * 1024 };
@@ -43,7 +44,7 @@ static const struct apus_offload_kind work_kind = { work_run, work_discard, "fil
 void apusi_file_use_end(struct apus_cx *cx, struct apusi_file *file, bool closed)
 {
 	if (file != NULL && --file->uses == 0 && file->flags & APUSI_FILE_DROPPED)
-		apusi_file_free(cx->files, file, closed);
+		apusi_file_free(cx, file, closed);
 }
 
 /* No helper has it any more: it was carried out, or will not be. */
@@ -126,10 +127,10 @@ static apus_poll transfer_submit(struct apus_cx *cx, struct apus_op *op, struct 
 
 /* What the kernel has been asked for; -ENOTSUP: nothing. */
 static apus_poll transfer_native(struct apus_cx *cx, struct apus_op *op, struct apusi_file *file,
-	const struct transfer *asked)
+	const struct transfer *asked, bool whole)
 {
 	int err = apusi_file_native_transfer(cx, op, file, &asked->call, transfer_list(asked),
-		asked->count, asked->fixed);
+		asked->count, asked->fixed, whole);
 	bool answered;
 
 	return err ? err : apusi_op_look(cx, op, NULL, &answered);
@@ -138,7 +139,8 @@ static apus_poll transfer_native(struct apus_cx *cx, struct apus_op *op, struct 
 static apus_poll transfer_begin(struct apus_cx *cx, struct apus_op *op, struct apusi_file *file,
 	const struct transfer *asked)
 {
-	apus_poll answer = asked->count == 0 ? -ENOTSUP : transfer_native(cx, op, file, asked);
+	apus_poll answer = asked->count == 0 ? -ENOTSUP :
+		transfer_native(cx, op, file, asked, false);
 
 	return answer == -ENOTSUP ? transfer_submit(cx, op, file, asked) : answer;
 }
@@ -148,8 +150,11 @@ static apus_poll transfer_submit(struct apus_cx *cx, struct apus_op *op, struct 
 {
 	struct apusi_work *work;
 	uint32_t i;
-	int err = apusi_work_claim(cx, op, &asked->call, file, NULL, &work);
+	int err;
 
+	if (cx->files->is_sim)
+		return transfer_native(cx, op, file, asked, true);
+	err = apusi_work_claim(cx, op, &asked->call, file, NULL, &work);
 	if (err)
 		return err;
 	work->one = asked->one;
@@ -180,18 +185,28 @@ static bool range_is_valid(uint64_t offset, uint64_t bytes)
 	return offset <= INT64_MAX && bytes <= INT64_MAX - offset;
 }
 
+/* Of the simulated files, or of the system's. */
+static apus_poll read_cached(const struct apus_cx *cx, const struct apusi_file *file,
+	const struct iovec *list, uint32_t count, uint64_t offset)
+{
+	if (cx->files->is_sim)
+		return apusi_sim_file_cached(cx->io, file->fd, list, (int)count, offset);
+	return apusi_system_read_cached(file->fd, list, (int)count, offset);
+}
+
 /*
  * The cache answered fewer bytes than were asked for, or a refusal: a second look tells whether
  * that was the end of the file.
  */
-static APUS_COLD apus_poll read_less(struct apusi_file *file, apus_poll got, uint64_t offset)
+static APUS_COLD apus_poll read_less(const struct apus_cx *cx, struct apusi_file *file,
+	apus_poll got, uint64_t offset)
 {
 	char one_more;
 	const struct iovec behind = { &one_more, 1 };
 
 	if (got > 0)
-		return apusi_system_read_cached(file->fd, &behind, 1, offset + (uint64_t)got) == 0 ?
-			got : -EAGAIN;
+		return read_cached(cx, file, &behind, 1, offset + (uint64_t)got) == 0 ? got :
+			-EAGAIN;
 	if (got != -EOPNOTSUPP && got != -ENOSYS)
 		return got;
 	file->flags |= APUSI_FILE_SLOW;
@@ -220,7 +235,20 @@ static inline apus_poll read_now(struct apus_cx *cx, uint64_t token, const struc
 	if (apus_unlikely(file == NULL || !may_be_cached(cx, file, bytes, offset)))
 		return -EAGAIN;
 	got = apusi_system_read_cached(file->fd, list, (int)count, offset);
-	return apus_likely(got == (apus_poll)bytes) ? got : read_less(file, got, offset);
+	return apus_likely(got == (apus_poll)bytes) ? got : read_less(cx, file, got, offset);
+}
+
+/* The same of simulated files, whose cache may have it or not. */
+static apus_poll read_now_sim(struct apus_cx *cx, struct apusi_file *file,
+	const struct transfer *asked, size_t bytes)
+{
+	apus_poll got;
+
+	if (!cx->files->is_sim || asked->call.verb != &apusi_verb_read ||
+	    file->flags & APUSI_FILE_DIRECT || bytes > CACHED_BYTES_MAX)
+		return -EAGAIN;
+	got = read_cached(cx, file, transfer_list(asked), asked->count, asked->call.offset);
+	return got == (apus_poll)bytes ? got : read_less(cx, file, got, asked->call.offset);
 }
 
 /* An idle object, of what the cache does not have. */
@@ -228,17 +256,19 @@ static apus_poll transfer_start(struct apus_cx *cx, struct apus_op *op,
 	const struct transfer *asked, size_t bytes)
 {
 	struct apusi_file *file = apusi_file_find(cx->files, asked->call.object);
+	apus_poll got;
 
 	if (file == NULL)
 		return -ESTALE;
 	if (!range_is_valid(asked->call.offset, bytes))
 		return -EINVAL;
-	return transfer_begin(cx, op, file, asked);
+	got = read_now_sim(cx, file, asked, bytes);
+	return got != -EAGAIN ? got : transfer_begin(cx, op, file, asked);
 }
 
 /* The kernel moves what it can at once; the end of the file is the only good reason for less. */
-static bool is_whole(const struct apusi_file *file, const struct transfer *asked, size_t bytes,
-	apus_poll moved)
+static bool is_whole(const struct apus_cx *cx, const struct apusi_op *request,
+	const struct apusi_file *file, const struct transfer *asked, size_t bytes, apus_poll moved)
 {
 	char one_more;
 	const struct iovec behind = { &one_more, 1 };
@@ -247,9 +277,11 @@ static bool is_whole(const struct apusi_file *file, const struct transfer *asked
 		return false;
 	if (moved <= 0 || moved == (apus_poll)bytes)
 		return true;
+	if (cx->files->is_sim && apusi_sim_file_is_whole(request))
+		return true;
 	if (asked->call.verb != &apusi_verb_read)
 		return false;
-	return file->flags & APUSI_FILE_DIRECT || apusi_system_read_cached(file->fd, &behind, 1,
+	return file->flags & APUSI_FILE_DIRECT || read_cached(cx, file, &behind, 1,
 		asked->call.offset + (uint64_t)moved) == 0;
 }
 
@@ -260,7 +292,7 @@ static apus_poll transfer_end(struct apus_cx *cx, struct apus_op *op, const stru
 	struct apusi_file *file = apusi_file_find(cx->files, asked->call.object);
 	bool native = answered && !apusi_offload_has(op->request);
 	bool whole = !native || file == NULL || op->request->cancelled ||
-		     is_whole(file, asked, bytes, answer);
+		     is_whole(cx, op->request, file, asked, bytes, answer);
 
 	apusi_work_end(cx, op, answer, answered);
 	return whole ? answer : transfer_submit(cx, op, file, asked);
@@ -457,7 +489,7 @@ apus_poll apus_file_stat(struct apus_cx *cx, struct apus_op *op, struct apus_fil
 	/* Before the request is given back. */
 	if (request != NULL && request->owner == cx->task && request->answered &&
 	    request->call.verb == call.verb && request->call.data == out && request->result == 0)
-		apusi_file_stat_take(op->request, out);
+		apusi_file_stat_take(cx, op->request, out);
 	return plain(cx, op, &call, 0);
 }
 
@@ -469,6 +501,7 @@ static apus_poll copy_begin(struct apus_cx *cx, struct apus_op *op, const struct
 	struct apusi_file *in = apusi_file_find(cx->files, call->object);
 	struct apusi_file *out = apusi_file_find(cx->files, to);
 	struct apusi_work *work;
+	bool answered;
 	int err;
 
 	if (in == NULL || out == NULL)
@@ -477,6 +510,10 @@ static apus_poll copy_begin(struct apus_cx *cx, struct apus_op *op, const struct
 		return -EINVAL;
 	if (in == out && call->offset < to_offset + call->bytes && to_offset < call->offset + call->bytes)
 		return -EINVAL;
+	if (cx->files->is_sim) {
+		err = apusi_file_sim_copy(cx, op, call, in, out, to_offset);
+		return err ? err : apusi_op_look(cx, op, call, &answered);
+	}
 	err = apusi_work_claim(cx, op, call, in, out, &work);
 	if (err)
 		return err;
@@ -491,7 +528,7 @@ static bool copy_is_another(const struct apus_cx *cx, const struct apus_op *op, 
 
 	return request != NULL && request->owner == cx->task &&
 	       request->call.verb == &apusi_verb_copy &&
-	       ((struct apusi_work *)apusi_offload_data(request))->other_offset != to_offset;
+	       apusi_file_copy_to(cx, request) != to_offset;
 }
 
 apus_poll apus_file_copy(struct apus_cx *cx, struct apus_op *op, struct apus_file from,

@@ -39,6 +39,7 @@ struct apusi_file {
 struct apusi_files {
 	struct apus_slab slots;
 	bool at_once; /* a virtual clock's loop: nothing depends on what is cached */
+	bool is_sim;  /* the files are the backend's own, and no system call is made of them */
 };
 
 struct apusi_work;
@@ -94,7 +95,7 @@ bool apusi_file_is_left(const struct apusi_files *files);
 /* No handle names it any more, and no session. */
 void apusi_file_retire(struct apus_cx *cx, struct apusi_file *file);
 /* A retired one goes: closed here, unless its descriptor is somebody else's by now. */
-void apusi_file_free(struct apusi_files *files, struct apusi_file *file, bool closed);
+void apusi_file_free(struct apus_cx *cx, struct apusi_file *file, bool closed);
 
 /* ---- file.c --------------------------------------------------------------------------- */
 

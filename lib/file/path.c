@@ -25,7 +25,7 @@ static apus_poll open_begin(struct apus_cx *cx, struct apus_op *op, const struct
 
 	if (!apusi_file_is_left(cx->files))
 		return -ENFILE;
-	err = asked->lists ? -ENOTSUP :
+	err = asked->lists && !cx->files->is_sim ? -ENOTSUP :
 		apusi_file_native_open(cx, op, &asked->call, asked->flags, asked->mode);
 	if (err != -ENOTSUP)
 		return err ? err : apusi_op_look(cx, op, NULL, &answered);
@@ -67,7 +67,7 @@ static apus_poll open_end(struct apus_cx *cx, struct apus_op *op, const struct o
 		apusi_op_abandon(cx, op);
 		return -ENFILE;
 	}
-	if (asked->lists)
+	if (asked->lists && !cx->files->is_sim)
 		file->stream = ((struct apusi_work *)apusi_offload_data(op->request))->stream;
 	apusi_op_release(cx, op);
 	*token = apusi_file_token(file);
@@ -154,7 +154,7 @@ static apus_poll path_stat(struct apus_cx *cx, struct apus_op *op,
 	apus_poll answer = path_await(cx, op, &call, NULL, &answered);
 
 	if (answered && answer == 0)
-		apusi_file_stat_take(op->request, out);
+		apusi_file_stat_take(cx, op->request, out);
 	return apusi_work_end(cx, op, answer, answered);
 }
 
@@ -196,14 +196,19 @@ static apus_poll list_begin(struct apus_cx *cx, struct apus_op *op, const struct
 {
 	struct apusi_file *file = apusi_file_find(cx->files, call->object);
 	struct apusi_work *work;
+	bool answered;
 	int err;
 
-	if (file == NULL || file->stream == NULL)
+	if (file == NULL || !(file->flags & APUSI_FILE_DIRECTORY))
 		return -ESTALE;
 	if (call->bytes < APUS_ENTRY_BYTES_MAX || (uintptr_t)call->data % sizeof(uint64_t) != 0)
 		return -EINVAL;
 	if (file->uses != 0)
 		return -EBUSY; /* the stream is a helper's */
+	if (cx->files->is_sim) {
+		err = apusi_file_sim_list(cx, op, call, file);
+		return err ? err : apusi_op_look(cx, op, call, &answered);
+	}
 	err = apusi_work_claim(cx, op, call, file, NULL, &work);
 	if (err)
 		return err;

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "file/inner.h"
+#include "file/native.h"
 #include "io/backend.h"
 
 /*
@@ -18,13 +18,17 @@ static apus_poll send_begin(struct apus_cx *cx, struct apus_op *op, const struct
 	struct apusi_file *file = apusi_file_find(cx->files, call->object);
 	int number = apus_io_number(cx->loop, to), err;
 	struct apusi_work *work;
+	bool answered;
 
 	if (file == NULL || number < 0)
 		return file == NULL ? -ESTALE : number;
+	if (cx->files->is_sim) {
+		err = apusi_file_sim_send(cx, op, call, file, to);
+		return err ? err : apusi_op_look(cx, op, call, &answered);
+	}
 	err = apusi_work_claim(cx, op, call, file, NULL, &work);
 	if (err)
 		return err;
-	/* A socket of the simulated network has no descriptor: -EBADF. */
 	work->other_fd = fcntl(number, F_DUPFD_CLOEXEC, 0);
 	if (work->other_fd < 0) {
 		err = -errno;

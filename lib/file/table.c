@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include "file/inner.h"
+#include "io/files.h"
 #include "io/native.h"
+#include "io/sockets.h"
 
 /* ---- slots ------------------------------------------------------------------------ */
 
@@ -44,20 +46,22 @@ void apusi_file_retire(struct apus_cx *cx, struct apusi_file *file)
 	file->flags |= APUSI_FILE_DROPPED;
 }
 
-static void file_shut(const struct apusi_file *file)
+static void file_shut(const struct apus_cx *cx, const struct apusi_file *file)
 {
-	if (file->stream != NULL)
+	if (cx->files->is_sim && file->flags & APUSI_FILE_OWNED)
+		apusi_sim_file_close(cx->io, file->fd);
+	else if (file->stream != NULL)
 		closedir(file->stream);
 	else if (file->flags & APUSI_FILE_OWNED)
 		close(file->fd);
 }
 
-void apusi_file_free(struct apusi_files *files, struct apusi_file *file, bool closed)
+void apusi_file_free(struct apus_cx *cx, struct apusi_file *file, bool closed)
 {
 	if (!closed)
-		file_shut(file);
+		file_shut(cx, file);
 	file->fd = -1;
-	apus_slab_release(&files->slots, file);
+	apus_slab_release(&cx->files->slots, file);
 }
 
 /* ---- handles ------------------------------------------------------------------------ */
@@ -72,6 +76,17 @@ static uint32_t flags_of(int status)
 	return flags | (status & O_APPEND ? APUSI_FILE_APPEND : 0);
 }
 
+/* As open(2) has them; or -errno. */
+static int status_of(const struct apus_cx *cx, int fd)
+{
+	int status;
+
+	if (cx->files->is_sim)
+		return apusi_sim_file_flags(cx->io, fd);
+	status = fcntl(fd, F_GETFL);
+	return status < 0 ? -errno : status;
+}
+
 int apus_file_adopt(struct apus_loop *loop, int fd, enum apus_owner owner, struct apus_file *out)
 {
 	struct apus_cx *cx = apus_loop_cx(loop);
@@ -80,11 +95,11 @@ int apus_file_adopt(struct apus_loop *loop, int fd, enum apus_owner owner, struc
 
 	if (!apus_loop_is_mine(loop))
 		return -EPERM;
-	if (cx->offload == NULL)
+	if (cx->offload == NULL && !cx->files->is_sim)
 		return -ENOTSUP;
-	status = fcntl(fd, F_GETFL);
+	status = status_of(cx, fd);
 	if (status < 0)
-		return -errno;
+		return status;
 	err = apusi_file_slot(cx->files, fd, flags_of(status), &file);
 	if (err)
 		return err;
@@ -106,7 +121,7 @@ static int handle_drop(struct apus_loop *loop, uint64_t token)
 		return -ESTALE;
 	apusi_file_retire(cx, file);
 	if (file->uses == 0)
-		apusi_file_free(cx->files, file, false);
+		apusi_file_free(cx, file, false);
 	return 0;
 }
 
@@ -151,11 +166,15 @@ int apusi_files_open(struct apus_cx *cx, uint32_t count, bool at_once)
 		return err;
 	}
 	files->at_once = at_once;
+	files->is_sim = apusi_io_is_sim(cx->io);
 	cx->files = files;
 	return 0;
 }
 
-/* One that a helper is still in stays open: its number must not become a stranger's. */
+/*
+ * One that a helper is still in stays open: its number must not become a stranger's.  Simulated
+ * ones went with the backend.
+ */
 void apusi_files_close(struct apus_cx *cx)
 {
 	struct apusi_files *files = cx->files;
@@ -163,11 +182,11 @@ void apusi_files_close(struct apus_cx *cx)
 
 	if (files == NULL)
 		return;
-	for (i = 0; i < files->slots.used_count; i++) {
+	for (i = 0; i < files->slots.used_count && !files->is_sim; i++) {
 		struct apusi_file *file = (struct apusi_file *)apus_slab_at(&files->slots, i);
 
 		if (file->generation != 0 && file->fd >= 0 && file->uses == 0)
-			file_shut(file);
+			file_shut(cx, file);
 	}
 	apus_slab_deinit(&files->slots);
 	free(files);

@@ -100,6 +100,8 @@ apus_poll apus_fd_writable(struct apus_cx *cx, struct apus_fd fd)
 			return 0;
 		apusi_slot_filled(cx, slot);
 	}
+	if (apusi_is_sim(slot) && apusi_sim_is_writable(slot))
+		return 0;
 	return apusi_slot_pend_write(cx, slot);
 }
 

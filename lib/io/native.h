@@ -22,10 +22,47 @@ struct apusi_uring_fixed;
 
 enum { APUSI_NATIVE_ROOM = 256 };
 
-/* As io_uring numbers them. */
+/* As io_uring numbers them; whether a kernel has one is asked at run time. */
 enum apusi_native_opcode {
-	APUSI_NATIVE_SEND_ZC = 47
+	APUSI_NATIVE_READV = 1,
+	APUSI_NATIVE_WRITEV = 2,
+	APUSI_NATIVE_FSYNC = 3,
+	APUSI_NATIVE_READ_FIXED = 4,
+	APUSI_NATIVE_WRITE_FIXED = 5,
+	APUSI_NATIVE_FALLOCATE = 17,
+	APUSI_NATIVE_OPENAT = 18,
+	APUSI_NATIVE_CLOSE = 19,
+	APUSI_NATIVE_STATX = 21,
+	APUSI_NATIVE_READ = 22,
+	APUSI_NATIVE_WRITE = 23,
+	APUSI_NATIVE_RENAMEAT = 35,
+	APUSI_NATIVE_UNLINKAT = 36,
+	APUSI_NATIVE_MKDIRAT = 37,
+	APUSI_NATIVE_SEND_ZC = 47,
+	APUSI_NATIVE_FTRUNCATE = 55,
+
+	/* What no kernel has: of the simulated files, see io/sim_file.c. */
+	APUSI_NATIVE_APPEND = 200, /* as WRITE, behind what is there */
+	APUSI_NATIVE_COPY, /* from fd at offset to the number `index` at `fixed`, bytes in data */
+	APUSI_NATIVE_SEND, /* from fd at offset to the socket of the token `fixed`, the same */
+	APUSI_NATIVE_LIST  /* of the directory fd into data */
 };
+
+/* What the simulated files answer of STATX, as struct apus_stat has it. */
+struct apusi_native_stat {
+	uint64_t bytes, stored_bytes, inode, link_count;
+	uint32_t mode, direct_align;
+	int64_t read_ns, written_ns, changed_ns, born_ns;
+};
+
+/* What they answer of LIST: struct apus_entry. */
+struct apusi_native_entry {
+	uint64_t inode;
+	uint16_t bytes, name_bytes;
+	uint32_t type;
+};
+
+enum apusi_native_type { APUSI_NATIVE_FILE = 1, APUSI_NATIVE_DIRECTORY = 2 };
 
 /* The kernel is through with it: `result` is its own word, -ECANCELED if it never began. */
 typedef void apusi_native_returned(struct apus_cx *cx, void *arg, int64_t result);

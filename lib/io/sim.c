@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "io/sim.h"
+#include "io/sim_disk.h"
 
 /* ---- open and close -------------------------------------------------------------------- */
 
@@ -51,6 +51,7 @@ static void close_sim(struct apus_io *io)
 	struct sim_world *world = apusi_sim_world_of(io);
 	uint32_t i;
 
+	apusi_sim_disk_close(world);
 	for (i = 0; i < world->heap_count; i++)
 		free(world->heap[i].datagram);
 	for (i = 0; i < world->end_count; i++) {
@@ -101,6 +102,8 @@ static void event_meets(struct sim_socket *end, const struct sim_event *event)
 	case SIM_DATAGRAM:
 		apusi_sim_datagram_arrives(end, event->datagram);
 		break;
+	case SIM_REQUEST:
+		break; /* of no end: see reap */
 	}
 }
 
@@ -125,6 +128,10 @@ static uint32_t reap(struct apus_io *io, int64_t timeout_ns, uint32_t budget)
 	(void)timeout_ns;
 	for (count = 0; count < budget && apusi_sim_event_take(world, &event); count++) {
 		io->counts.events++;
+		if (event.kind == SIM_REQUEST) {
+			apusi_sim_request_due(world, &event);
+			continue;
+		}
 		end = apusi_sim_end_find(world, event.index, event.generation);
 		if (end == NULL) {
 			io->counts.stale_events++;
@@ -276,4 +283,6 @@ const struct apusi_backend apusi_backend_sim = {
 	.accept = accept_one,
 	.drop = drop,
 	.let_go = let_go,
+	.has_native = apusi_sim_has_native,
+	.begin_native = apusi_sim_begin_native,
 };

@@ -18,6 +18,8 @@
  * sim_stream.c  bytes: sent, arriving, read; the end of them, and what breaks
  * sim_datagram.c
  * sim_script.c  what a test's author calls
+ *
+ * The files are those of sim_disk.h.
  */
 #ifndef APUSI_IO_SIM_H
 #define APUSI_IO_SIM_H
@@ -44,10 +46,12 @@ enum sim_kind {
 	SIM_REFUSED,
 	SIM_WAKE_READER, /* try again */
 	SIM_WAKE_WRITER,
-	SIM_DATAGRAM
+	SIM_DATAGRAM,
+	SIM_REQUEST      /* of the files: index and generation are the request's */
 };
 
 struct sim_datagram;
+struct sim_disk;
 
 struct sim_event {
 	int64_t ns;
@@ -150,9 +154,13 @@ struct sim_world {
 	} failing[APUS_SIM_CALLS];
 	uint16_t port_next;
 	bool traces_to_stderr;
+	struct sim_disk *disk; /* NULL: no file was asked for yet */
 };
 
 /* ---- sim_script.c ----------------------------------------------------------------- */
+
+/* 0, -EPERM on a foreign thread, or -ENOTSUP. */
+int apusi_sim_enter(struct apus_loop *loop, struct sim_world **world);
 
 /* The defaults of what is 0. */
 void apusi_sim_config_fill(struct apus_sim_config *config);
@@ -185,6 +193,10 @@ static inline int64_t apusi_sim_now(const struct sim_world *world)
 }
 
 void apusi_sim_step(struct sim_world *world, const char *what, const struct sim_socket *end,
+	int64_t value);
+
+/* The same of a descriptor, or -1, of the index-th of those there are. */
+void apusi_sim_step_of(struct sim_world *world, const char *what, int number, uint64_t index,
 	int64_t value);
 
 /* The errno that a script wants of this call, or 0. */

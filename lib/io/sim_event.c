@@ -53,21 +53,29 @@ static void step_show(const struct sim_world *world, const struct apus_sim_step 
 }
 
 /* Numbers and sizes only: an address in memory is not the same in the next run. */
-void apusi_sim_step(struct sim_world *world, const char *what, const struct sim_socket *end,
+void apusi_sim_step_of(struct sim_world *world, const char *what, int number, uint64_t index,
 	int64_t value)
 {
-	int number = end != NULL ? end->number : -1;
 	struct apus_sim_step step = { apusi_sim_now(world), what, number, value };
 	uint64_t hash = mix(world->hash, (uint64_t)step.now_ns);
 	const char *letter;
 
 	for (letter = what; *letter != '\0'; letter++)
 		hash = hash * 31 + (unsigned char)*letter;
-	hash = mix(hash, (uint64_t)(uint32_t)step.number << 32 | (end != NULL ? end->index : 0));
+	hash = mix(hash, (uint64_t)(uint32_t)step.number << 32 | index);
 	world->hash = mix(hash, (uint64_t)value);
 	world->counts.steps++;
 	if (apus_unlikely(world->config.trace != NULL || world->traces_to_stderr))
 		step_show(world, &step);
+}
+
+void apusi_sim_step(struct sim_world *world, const char *what, const struct sim_socket *end,
+	int64_t value)
+{
+	if (end != NULL)
+		apusi_sim_step_of(world, what, end->number, end->index, value);
+	else
+		apusi_sim_step_of(world, what, -1, 0, value);
 }
 
 /* ---- events: a binary heap -------------------------------------------------------------- */

@@ -3,12 +3,14 @@
 #include "io/sim.h"
 
 enum { STREAM_BYTES = 65536, DATAGRAM_BYTES = 212992, PPM_MAX = 1000000 };
+enum { DISK_BYTES = 256 << 20, REQUESTS = 256 };
 
 /* ---- configurations -------------------------------------------------------------------- */
 
 void apus_sim_config_init(struct apus_sim_config *config, uint64_t seed)
 {
-	*config = (struct apus_sim_config){ .seed = seed, .latency_ns = 50 * APUS_USEC };
+	*config = (struct apus_sim_config){ .seed = seed, .latency_ns = 50 * APUS_USEC,
+		.disk_latency_ns = 50 * APUS_USEC };
 }
 
 /* A step of splitmix64 (Steele et al., 2014). */
@@ -36,6 +38,22 @@ static int64_t span(uint64_t *state, int64_t ns_max)
 	return 1 + (int64_t)((draw(state) >> 8) % (uint64_t)ns_max);
 }
 
+/* Jitter is what brings answers out of order. */
+static void disk_rough(struct apus_sim_config *config, uint64_t *state)
+{
+	config->disk_latency_ns = span(state, 200 * APUS_USEC);
+	config->disk_jitter_ns = (draw(state) & 1) != 0 ? span(state, 2 * APUS_MSEC) : 0;
+	config->disk_bytes = (uint64_t)1 << (20 + draw(state) % 9);
+	config->uncached_ppm = 100000 + rate(state, 900000);
+	config->read_error_ppm = rate(state, 20000);
+	config->write_error_ppm = rate(state, 20000);
+	config->sync_error_ppm = rate(state, 50000);
+	config->open_ppm = rate(state, 50000);
+	config->slow_ppm = rate(state, 50000);
+	config->slow_ns = span(state, APUS_SEC);
+	config->write_back_ppm = rate(state, 300000);
+}
+
 void apus_sim_config_rough(struct apus_sim_config *config, uint64_t seed)
 {
 	uint64_t state = seed;
@@ -61,6 +79,7 @@ void apus_sim_config_rough(struct apus_sim_config *config, uint64_t seed)
 	config->duplicate_ppm = rate(&state, 200000);
 	config->reorder_ppm = rate(&state, 300000);
 	config->reorder_ns = span(&state, 2 * APUS_MSEC);
+	disk_rough(config, &state);
 }
 
 void apusi_sim_config_fill(struct apus_sim_config *config)
@@ -69,6 +88,10 @@ void apusi_sim_config_fill(struct apus_sim_config *config)
 		config->stream_bytes = STREAM_BYTES;
 	if (config->datagram_bytes == 0)
 		config->datagram_bytes = DATAGRAM_BYTES;
+	if (config->disk_bytes == 0)
+		config->disk_bytes = DISK_BYTES;
+	if (config->request_count == 0)
+		config->request_count = REQUESTS;
 }
 
 /* A rate over a million, or a time below 0: the field's name, else NULL. */
@@ -92,6 +115,13 @@ const char *apusi_sim_config_fault(const struct apus_sim_config *config)
 		{ "drop_ppm", config->drop_ppm },
 		{ "duplicate_ppm", config->duplicate_ppm },
 		{ "reorder_ppm", config->reorder_ppm },
+		{ "uncached_ppm", config->uncached_ppm },
+		{ "read_error_ppm", config->read_error_ppm },
+		{ "write_error_ppm", config->write_error_ppm },
+		{ "sync_error_ppm", config->sync_error_ppm },
+		{ "open_ppm", config->open_ppm },
+		{ "slow_ppm", config->slow_ppm },
+		{ "write_back_ppm", config->write_back_ppm },
 	};
 	size_t i;
 
@@ -106,12 +136,15 @@ const char *apusi_sim_config_fault(const struct apus_sim_config *config)
 	       config->jitter_ns < 0  ? "jitter_ns" :
 	       config->stall_ns < 0   ? "stall_ns" :
 	       config->cut_ns < 0     ? "cut_ns" :
-	       config->reorder_ns < 0 ? "reorder_ns" : NULL;
+	       config->reorder_ns < 0 ? "reorder_ns" :
+	       config->disk_latency_ns < 0 ? "disk_latency_ns" :
+	       config->disk_jitter_ns < 0 ? "disk_jitter_ns" :
+	       config->slow_ns < 0 ? "slow_ns" : NULL;
 }
 
 /* ---- entering ---------------------------------------------------------------------------- */
 
-static int enter(struct apus_loop *loop, struct sim_world **world)
+int apusi_sim_enter(struct apus_loop *loop, struct sim_world **world)
 {
 	struct apus_io *io;
 	int err = apusi_io_enter(loop, &io);
@@ -150,7 +183,7 @@ int apus_sim_cut(struct apus_loop *loop, const struct sockaddr *a, const struct 
 {
 	struct sim_pattern from, to;
 	struct sim_world *world;
-	int err = enter(loop, &world);
+	int err = apusi_sim_enter(loop, &world);
 
 	if (!err && for_ns < 0)
 		err = -EINVAL;
@@ -164,7 +197,7 @@ int apus_sim_cut(struct apus_loop *loop, const struct sockaddr *a, const struct 
 int apus_sim_heal(struct apus_loop *loop)
 {
 	struct sim_world *world;
-	int err = enter(loop, &world);
+	int err = apusi_sim_enter(loop, &world);
 
 	if (err)
 		return err;
@@ -177,7 +210,7 @@ int apus_sim_change(struct apus_loop *loop, const struct apus_sim_config *config
 {
 	struct sim_world *world;
 	uint64_t seed;
-	int err = enter(loop, &world);
+	int err = apusi_sim_enter(loop, &world);
 
 	if (!err && apusi_sim_config_fault(config) != NULL)
 		err = -EINVAL;
@@ -196,7 +229,7 @@ int apus_sim_reset(struct apus_loop *loop, const struct sockaddr *address)
 {
 	struct sim_pattern end;
 	struct sim_world *world;
-	int err = enter(loop, &world), count = 0;
+	int err = apusi_sim_enter(loop, &world), count = 0;
 	uint32_t i;
 
 	if (!err)
@@ -221,7 +254,7 @@ int apus_sim_reset(struct apus_loop *loop, const struct sockaddr *address)
 int apus_sim_stall(struct apus_loop *loop, int64_t for_ns)
 {
 	struct sim_world *world;
-	int err = enter(loop, &world);
+	int err = apusi_sim_enter(loop, &world);
 
 	if (err || for_ns < 0)
 		return err ? err : -EINVAL;
@@ -234,7 +267,7 @@ int apus_sim_stall(struct apus_loop *loop, int64_t for_ns)
 int apus_sim_fail(struct apus_loop *loop, enum apus_sim_call call, int err, uint32_t count)
 {
 	struct sim_world *world;
-	int refused = enter(loop, &world);
+	int refused = apusi_sim_enter(loop, &world);
 
 	if (refused || (unsigned)call >= APUS_SIM_CALLS || err <= 0)
 		return refused ? refused : -EINVAL;
@@ -248,7 +281,7 @@ int apus_sim_fail(struct apus_loop *loop, enum apus_sim_call call, int err, uint
 int apus_sim_counts_read(struct apus_loop *loop, struct apus_sim_counts *counts)
 {
 	struct sim_world *world;
-	int err = enter(loop, &world);
+	int err = apusi_sim_enter(loop, &world);
 
 	if (!err)
 		*counts = world->counts;
@@ -259,12 +292,12 @@ uint64_t apus_sim_hash(struct apus_loop *loop)
 {
 	struct sim_world *world;
 
-	return enter(loop, &world) == 0 ? world->hash : 0;
+	return apusi_sim_enter(loop, &world) == 0 ? world->hash : 0;
 }
 
 uint64_t apus_sim_seed(struct apus_loop *loop)
 {
 	struct sim_world *world;
 
-	return enter(loop, &world) == 0 ? world->config.seed : 0;
+	return apusi_sim_enter(loop, &world) == 0 ? world->config.seed : 0;
 }

@@ -181,6 +181,19 @@ int64_t apusi_sim_write(const struct apusi_slot *slot, const struct iovec *parts
 	return put;
 }
 
+bool apusi_sim_is_writable(const struct apusi_slot *slot)
+{
+	struct sim_socket *end = slot->backend;
+
+	if (end->type != SOCK_STREAM || end->state == SIM_NEW || end->state == SIM_OVER ||
+	    end->is_shut)
+		return true;
+	if (end->state == SIM_CONNECTED && (end->error != 0 || ring_room(&end->peer->in) != 0))
+		return true;
+	end->wants_room = true;
+	return false;
+}
+
 /* ---- reading ------------------------------------------------------------------------------ */
 
 /* There is nothing: the end, an error, or not yet. */

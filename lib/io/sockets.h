@@ -50,6 +50,8 @@ int apusi_sim_stamps_on(const struct apusi_slot *slot);
 int apusi_sim_drops_on(const struct apusi_slot *slot);
 int64_t apusi_sim_drops(const struct apusi_slot *slot);
 
+/* True: a write would not be -EAGAIN.  False: who waits is woken when it may not be. */
+bool apusi_sim_is_writable(const struct apusi_slot *slot);
 int64_t apusi_sim_write(const struct apusi_slot *slot, const struct iovec *parts, int count);
 int64_t apusi_sim_send(const struct apusi_slot *slot, const void *data, size_t bytes,
 	const struct sockaddr *to, socklen_t to_bytes);
