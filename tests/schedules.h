@@ -35,11 +35,7 @@ static void schedule_crashed(int number)
 }
 
 /* Each step takes longer there. */
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-enum { SCHEDULE_SHARE = 4 };
-#else
-enum { SCHEDULE_SHARE = 1 };
-#endif
+enum { SCHEDULE_SHARE = TEST_ASAN || TEST_TSAN ? 4 : 1 };
 
 /* The program once for each seed; how many there were. */
 TEST_UNUSED static uint64_t schedules_run(uint64_t count, void (*program)(uint64_t seed))

@@ -44,6 +44,28 @@
 
 enum { TEST_HANG_SECONDS = 60 };
 
+/* gcc defines a name for a sanitizer, clang has to be asked. */
+#ifdef __has_feature
+#define TEST_CLANG_ASAN __has_feature(address_sanitizer)
+#define TEST_CLANG_TSAN __has_feature(thread_sanitizer)
+#else
+#define TEST_CLANG_ASAN 0
+#define TEST_CLANG_TSAN 0
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define TEST_ASAN 1
+#else
+#define TEST_ASAN TEST_CLANG_ASAN
+#endif
+#ifdef __SANITIZE_THREAD__
+#define TEST_TSAN 1
+#else
+#define TEST_TSAN TEST_CLANG_TSAN
+#endif
+
+/* Each step takes ten times as long there, and a tenth of a million shows all that it can see. */
+#define TEST_MANY(count) ((TEST_ASAN || TEST_TSAN) ? (count) / 10 : (count))
+
 /* ---- seeds and random numbers ----------------------------------------- */
 
 struct test_random {

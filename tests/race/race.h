@@ -13,24 +13,6 @@
 #include <pthread.h>
 #include <sched.h>
 
-#ifdef __has_feature
-#define RACE_CLANG_TSAN __has_feature(thread_sanitizer)
-#define RACE_CLANG_ASAN __has_feature(address_sanitizer)
-#else
-#define RACE_CLANG_TSAN 0
-#define RACE_CLANG_ASAN 0
-#endif
-#ifdef __SANITIZE_THREAD__
-#define RACE_TSAN 1
-#else
-#define RACE_TSAN RACE_CLANG_TSAN
-#endif
-#ifdef __SANITIZE_ADDRESS__
-#define RACE_ASAN 1
-#else
-#define RACE_ASAN RACE_CLANG_ASAN
-#endif
-
 /* At least 2. */
 TEST_UNUSED static uint64_t rounds(double full)
 {
@@ -39,9 +21,9 @@ TEST_UNUSED static uint64_t rounds(double full)
 
 	if (scale != NULL)
 		count *= strtod(scale, NULL);
-	else if (RACE_TSAN)
+	else if (TEST_TSAN)
 		count /= 10;
-	else if (RACE_ASAN)
+	else if (TEST_ASAN)
 		count /= 5;
 	return count < 2 ? 2 : (uint64_t)count;
 }
@@ -75,7 +57,7 @@ TEST_UNUSED static void dither(struct test_random *random)
 		pthread_kill((thread_), (number_));             \
 		while (!(claim)) {                              \
 			sched_yield();                          \
-			if (RACE_TSAN && ++signal_turns_ % 1000 == 0) \
+			if (TEST_TSAN && ++signal_turns_ % 1000 == 0) \
 				pthread_kill((thread_), (number_)); \
 		}                                               \
 	} while (0)

@@ -10,11 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#ifdef __SANITIZE_THREAD__
-enum { ROUNDS = 20000, SPINS = 2000 };
-#else
-enum { ROUNDS = 200000, SPINS = 2000 };
-#endif
+enum { ROUNDS = TEST_TSAN ? 20000 : 200000, SPINS = 2000 };
 
 static struct {
 	uint32_t arrived __attribute__((__aligned__(64)));

@@ -284,7 +284,7 @@ START_TEST(no_loop_has_a_hidden_thread)
 
 	if (before < 0)
 		TEST_SKIP("no /proc/self/status");
-	if (RACE_TSAN)
+	if (TEST_TSAN)
 		TEST_SKIP("no count: the sanitizer has threads of its own");
 	for (i = 0; i < 3; i++) {
 		host_config(&hosts[i], APUS_IDLE_PARK);

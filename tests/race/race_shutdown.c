@@ -225,7 +225,7 @@ START_TEST(a_remote_stops_its_loop_from_a_signal_handler)
 	for (n = 0; n < count; n++) {
 		struct host host;
 
-		host_begin(&host, n % 2 || RACE_TSAN ? APUS_IDLE_PARK : APUS_IDLE_BUSY);
+		host_begin(&host, n % 2 || TEST_TSAN ? APUS_IDLE_PARK : APUS_IDLE_BUSY);
 		handler_remote = host.remote;
 		apus_store_release(&handled, 0);
 		signal_until(n % 4 < 2 ? host.thread : pthread_self(), SIGUSR1,

@@ -549,7 +549,7 @@ static void wake_from_handlers(enum apus_idle idle, uint64_t count)
 	host_begin(&host, idle);
 	listen_on(&host, &signal_bell, &join);
 	/* TSan keeps signals back until a thread calls libc, which a busy loop never does. */
-	if (!RACE_TSAN || idle == APUS_IDLE_PARK)
+	if (!TEST_TSAN || idle == APUS_IDLE_PARK)
 		ring_by_signals(host.thread, count);
 	ring_by_signals(pthread_self(), count);
 	hang_up(&signal_bell, join);

@@ -243,7 +243,7 @@ START_TEST(a_million_short_lived_children_leave_nothing)
 	struct apus_token root = apus_loop_token(loop), parent = child_of(loop, root), child;
 	int i;
 
-	for (i = 0; i < 1000000; i++) {
+	for (i = 0; i < TEST_MANY(1000000); i++) {
 		if (apus_token_child(loop, parent, &child) != 0 || apus_token_release(loop,
 			child) != 0)
 			ck_abort_msg("child %d", i);
@@ -281,7 +281,7 @@ START_TEST(a_line_of_tokens_each_released_after_its_child_was_made_stays_short)
 }
 END_TEST
 
-enum { MANY = 100000 };
+enum { MANY = TEST_MANY(100000) };
 
 /* P13, promise 8: the walk is budgeted, and iterative. */
 START_TEST(cancelling_a_hundred_thousand_children_takes_bounded_turns)

@@ -11,16 +11,7 @@
 #include "apus/channel_local.h"
 #include "loop_test.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define TRAPPED 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define TRAPPED 0
-#endif
-#endif
-#ifndef TRAPPED
-#define TRAPPED 1
-#endif
+#define TRAPPED (!TEST_ASAN && !TEST_TSAN)
 
 static uint64_t allocations;
 

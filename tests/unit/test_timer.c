@@ -397,7 +397,7 @@ END_TEST
 /* S2, promise 2: a million on one instant; also ties beyond a budget keep their order. */
 START_TEST(a_million_equal_deadlines_fire_a_budget_at_a_time)
 {
-	const unsigned count = 1000000, budget = 1024;
+	const unsigned count = TEST_MANY(1000000), budget = 1024;
 	struct probe *probes = probes_new(count);
 
 	wheel_start(0, 0);
@@ -463,7 +463,7 @@ END_TEST
 /* P22: a population that is not due costs a turn nothing. */
 START_TEST(an_idle_turn_with_a_million_far_timers_is_no_step)
 {
-	const unsigned count = 1000000;
+	const unsigned count = TEST_MANY(1000000);
 	struct probe *probes = probes_new(count);
 	int64_t next_ns;
 
@@ -482,7 +482,7 @@ END_TEST
 /* Promise 2: the work for one timer does not grow with those pending. */
 START_TEST(the_work_for_a_timer_is_the_same_beside_a_million)
 {
-	const unsigned count = 1000000;
+	const unsigned count = TEST_MANY(1000000);
 	struct probe *probes = probes_new(count);
 	struct probe probe;
 	uint32_t alone, beside;
@@ -528,7 +528,7 @@ START_TEST(ten_million_timeouts_that_were_won_leave_the_wheel_empty)
 
 	wheel_start(0, 0);
 	probe_init(&probe, on_fire);
-	for (int64_t i = 0; i < 10000000; i++) {
+	for (int64_t i = 0; i < TEST_MANY(10000000); i++) {
 		apus_timer_arm(&wheel, &probe.timer, i * 100 + 3600 * APUS_SEC);
 		apus_timer_disarm(&wheel, &probe.timer);
 		if (i % 1000 == 0)
