@@ -4,7 +4,8 @@
  *
  * Byte i of a direction of a connection is a function of connection, direction and i, so a
  * byte that is lost, doubled or out of order is seen by who reads it.  What ended without a
- * fault on either side is complete; whatever happened, nothing is left at the end.
+ * fault on either side is complete; whatever happened, nothing is left at the end.  Half of the
+ * programs that nothing cuts off wait without a limit: no wake is lost, or they hang.
  */
 #include "apus/net.h"
 #include "io/sim.h"
@@ -30,6 +31,7 @@ static struct {
 	struct apus_join clients[CLIENTS], sessions[RECORDS];
 	uint32_t client_count, session_count;
 	uint32_t turns_left; /* before it hangs */
+	bool is_patient;
 } model;
 
 static void turns_run(uint32_t count)
@@ -85,6 +87,12 @@ static void bytes_check(const unsigned char *got, uint32_t record, uint32_t dire
 		expect(got[i] == byte_of(record, direction, at + i));
 }
 
+/* Until a wait is given up: soon, so that many are; or so late that it has lost its wake. */
+static int64_t patience_ns(void)
+{
+	return model.is_patient ? 400 * APUS_SEC : (1 + draw(500)) * APUS_USEC;
+}
+
 /* ---- an end of a connection ---------------------------------------------------------------- */
 
 struct end {
@@ -134,9 +142,10 @@ static apus_poll end_say(struct apus_cx *cx, struct end *end, uint32_t *done, ui
 			end->bytes = until - *done;
 		bytes_make(end->buffer, end->record, end->direction, *done, end->bytes);
 		end->way = draw(3);
-		for (end->timeout_ns = (1 + draw(500)) * APUS_USEC;; end->timeout_ns *= 2) {
+		for (end->timeout_ns = patience_ns();; end->timeout_ns *= 2) {
 			APUS_AWAIT(end->answer, apus_timeout(cx, end->timeout_ns,
 				end_write(cx, end)));
+			expect(end->answer != -ETIME || !model.is_patient);
 			if (end->answer != -ETIME || end->timeout_ns > 40 * APUS_SEC)
 				break;
 		}
@@ -167,7 +176,7 @@ static apus_poll end_hear(struct apus_cx *cx, struct end *end, uint32_t done)
 {
 	APUS_BEGIN(cx, end);
 	end->way = draw(3);
-	for (end->timeout_ns = (1 + draw(500)) * APUS_USEC;; end->timeout_ns *= 2) {
+	for (end->timeout_ns = patience_ns();; end->timeout_ns *= 2) {
 		if (one_in(2))
 			APUS_AWAIT(end->answer, apus_timeout(cx, end->timeout_ns, end_read(cx, end)));
 		else
@@ -176,6 +185,7 @@ static apus_poll end_hear(struct apus_cx *cx, struct end *end, uint32_t done)
 		if (end->which == 1)
 			end->answer = -ETIME;
 		end->which = 0;
+		expect(end->answer != -ETIME || !model.is_patient);
 		if ((end->answer != -ETIME && end->answer != -ENOBUFS) ||
 		    end->timeout_ns > 80 * APUS_SEC)
 			break;
@@ -370,6 +380,7 @@ APUS_TASK(client, struct client, client_close)
 				APUS_AWAIT(self->answer, apus_timeout(cx, 200 * APUS_SEC,
 					apus_join(cx, self->hearer, NULL)));
 				self->is_heard = self->answer == -ETIME;
+				expect(!self->is_heard || !model.is_patient);
 			}
 		}
 		connection_end(cx->loop, self);
@@ -469,6 +480,7 @@ static void schedule(uint64_t seed)
 	model.complete = complete;
 	model.random = test_random_init(seed);
 	apus_sim_config_rough(&weather, seed);
+	model.is_patient = weather.cut_ppm == 0 && one_in(2);
 	expect(apus_address_parse(&model.at, "127.0.0.1:1000") == 0);
 	model.loop = schedule_open(&weather);
 	model.turns_left = 1000000;
