@@ -98,6 +98,8 @@ struct apusi_backend {
 	/* See apus_io_set_busy_poll; NULL: -ENOTSUP. */
 	int (*busy_poll)(struct apus_io *io, uint32_t usec, uint32_t budget, bool prefer);
 	int (*fd)(const struct apus_io *io); /* readable while there are events; NULL: none */
+	/* What is to make it so is with the kernel; NULL: it always is. */
+	bool (*prepare)(struct apus_io *io);
 	/* NULL: to adopt is to watch.  Else 0, or why it cannot be awaited. */
 	int (*check)(struct apus_io *io, const struct apusi_slot *slot);
 	/*

@@ -138,8 +138,7 @@ bool apusi_io_prepare(struct apus_io *io)
 	if ((io->hot != NULL && apusi_hot_watch(io) != 0) ||
 	    (io->backend->fd != NULL && io->backend->fd(io) < 0))
 		return false;
-	apusi_io_submit(io);
-	return true;
+	return io->backend->prepare == NULL || io->backend->prepare(io);
 }
 
 int apusi_io_fd(const struct apus_io *io)

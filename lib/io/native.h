@@ -89,6 +89,7 @@ struct apusi_native {
 struct apusi_native_op {
 	struct apusi_op op;
 	struct apusi_uring_fixed *fixed; /* the place that it names, or NULL */
+	bool owes;      /* its cancel could not be asked for yet */
 	int64_t result; /* until the kernel has let go of the buffer as well */
 	apusi_native_returned *returned;
 	void *arg;

@@ -11,6 +11,7 @@ const struct apusi_backend apusi_backend_uring = {
 	.remove = apusi_uring_remove,
 	.set_wake = apusi_uring_set_wake,
 	.fd = apusi_uring_fd,
+	.prepare = apusi_uring_prepare,
 	.check = apusi_uring_check,
 	.read = apusi_uring_read,
 	.read_segment = apusi_uring_read_segment,

@@ -25,6 +25,8 @@
 
 #include "io/backend.h"
 
+struct apusi_native_op;
+
 /*
  * What a completion is for, in the low bits of its user_data.  A token's index is shifted to
  * make room for them; a pointer to an operation has none of them set.
@@ -53,7 +55,8 @@ enum apusi_uring_armed {
 enum apusi_uring_how {
 	APUSI_URING_FEEDS = 1 << 0,    /* the request for reading brings bytes or connections */
 	APUSI_URING_STOPPING = 1 << 1, /* holds enough: that request is being cancelled */
-	APUSI_URING_DIRECT = 1 << 2    /* is not to hold anything any more: polled */
+	APUSI_URING_DIRECT = 1 << 2,   /* is not to hold anything any more: polled */
+	APUSI_URING_OWES = 1 << 3      /* that cancel could not be asked for yet */
 };
 
 /* Of a new slot it is zero. */
@@ -97,6 +100,7 @@ struct apusi_uring {
 	uint32_t held_max;  /* segments that one slot holds, about */
 	uint32_t in_flight; /* requests that the kernel has yet to end */
 	bool wakes;         /* one of them is for the wake descriptor */
+	bool owes;          /* a cancel that the full queue did not take is to be asked for */
 	struct apusi_uring_accepted *accepted;
 	uint16_t accepted_head;
 	uint32_t accepted_free;
@@ -151,6 +155,9 @@ uint32_t apusi_uring_reap(struct apus_io *io, int64_t timeout_ns, uint32_t budge
  */
 void apusi_uring_flush(struct apus_io *io, int64_t timeout_ns);
 
+/* Before somebody waits for the ring's descriptor: all that is asked for is with the kernel. */
+bool apusi_uring_prepare(struct apus_io *io);
+
 /* ---- uring_poll.c -------------------------------------------------------------- */
 
 /* 0; -EEXIST, -EPERM, -EBADF: it cannot be awaited. */
@@ -158,7 +165,7 @@ int apusi_uring_check(struct apus_io *io, const struct apusi_slot *slot);
 
 int apusi_uring_watch(struct apus_io *io, struct apusi_slot *slot, bool writer);
 int apusi_uring_set_wake(struct apus_io *io, int fd);
-/* Before it sleeps: whether another thread could end that. */
+/* Before a sleep: whether another thread could end it. */
 bool apusi_uring_can_wake(struct apus_io *io);
 
 /* A completion of a poll request. */
@@ -230,8 +237,15 @@ void apusi_uring_remove(struct apus_io *io, struct apusi_slot *slot);
 
 void apusi_uring_cancel_wake(struct apus_io *io);
 
-/* Asks for the end of one request; it is told like any other completion of it. */
-void apusi_uring_cancel(struct apus_io *io, uint64_t data);
+/*
+ * Asks for the end of an operation, or of what a slot receives or accepts by.  It is told like
+ * any other completion of it.  What the queue had no room for is asked for when it has some.
+ */
+void apusi_uring_cancel_op(struct apus_io *io, struct apusi_native_op *request);
+void apusi_uring_stop(struct apus_io *io, struct apusi_slot *slot);
+
+/* The queue may have room for what it had none for: true, nothing is owed. */
+bool apusi_uring_pay(struct apus_io *io);
 
 /* The slot ends: what it holds goes back. */
 void apusi_uring_drop(struct apus_io *io, struct apusi_slot *slot);

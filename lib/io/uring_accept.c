@@ -103,12 +103,11 @@ static void accepted(struct apus_io *io, struct apusi_slot *slot, const struct i
 
 	if ((cqe->flags & IORING_CQE_F_MORE) == 0) {
 		own->armed &= (uint8_t)~APUSI_URING_READS;
-		own->how &= (uint8_t)~(APUSI_URING_FEEDS | APUSI_URING_STOPPING);
+		own->how &= (uint8_t)~(APUSI_URING_FEEDS | APUSI_URING_STOPPING | APUSI_URING_OWES);
 		apusi_slot_unwatched(io, slot, APUSI_WATCHED);
 	} else if (own->count >= HELD_MAX && (own->how & APUSI_URING_STOPPING) == 0) {
-		own->how |= APUSI_URING_STOPPING;
 		apusi_uring_of(io)->counts.held_back++;
-		apusi_uring_cancel(io, apusi_uring_data(slot, APUSI_URING_ACCEPT));
+		apusi_uring_stop(io, slot);
 	}
 	apusi_io_event(io, apusi_slot_token(slot), APUSI_IN);
 }

@@ -53,7 +53,7 @@ static void op_abandon(struct apus_cx *cx, struct apusi_op *op)
 
 static void op_cancel(struct apus_cx *cx, struct apusi_op *op)
 {
-	apusi_uring_cancel(cx->io, (uintptr_t)op);
+	apusi_uring_cancel_op(cx->io, apus_container_of(op, struct apusi_native_op, op));
 }
 
 static const struct apusi_op_verbs verbs = { op_cancel, op_abandon, op_release };
@@ -80,6 +80,7 @@ static void begin(struct apus_cx *cx, struct apus_op *op, struct apusi_native_op
 	const struct apusi_call *call, const struct apusi_native *native)
 {
 	request->result = 0;
+	request->owes = false;
 	request->returned = native->returned;
 	request->arg = native->arg;
 	apusi_op_begin(cx, op, &request->op, &verbs, call);
@@ -128,6 +129,7 @@ void apusi_uring_answered(struct apus_io *io, const struct io_uring_cqe *cqe)
 		return; /* the buffer is still lent */
 	apusi_uring_of(io)->in_flight--;
 	io->watched_count--;
+	request->owes = false;
 	if (request->fixed != NULL)
 		apusi_uring_fixed_back(io, request->fixed);
 	if (request->returned != NULL)

@@ -214,12 +214,6 @@ int apusi_uring_arm_receive(struct apus_io *io, struct apusi_slot *slot)
 
 /* ---- completions ------------------------------------------------------------------------- */
 
-static void receive_stop(struct apus_io *io, struct apusi_slot *slot)
-{
-	apusi_uring_slot_of(slot)->how |= APUSI_URING_STOPPING;
-	apusi_uring_cancel(io, apusi_uring_data(slot, APUSI_URING_RECEIVE));
-}
-
 static inline bool can_stop(const struct apusi_uring_slot *own)
 {
 	return (own->how & (APUSI_URING_FEEDS | APUSI_URING_STOPPING)) == APUSI_URING_FEEDS;
@@ -239,11 +233,11 @@ static void received(struct apus_io *io, struct apusi_slot *slot, const struct i
 		own->error = (int16_t)cqe->res;
 	if ((cqe->flags & IORING_CQE_F_MORE) == 0) {
 		own->armed &= (uint8_t)~APUSI_URING_READS;
-		own->how &= (uint8_t)~(APUSI_URING_FEEDS | APUSI_URING_STOPPING);
+		own->how &= (uint8_t)~(APUSI_URING_FEEDS | APUSI_URING_STOPPING | APUSI_URING_OWES);
 		apusi_slot_unwatched(io, slot, APUSI_WATCHED);
 	} else if (own->count >= uring->held_max && can_stop(own)) {
 		uring->counts.held_back++;
-		receive_stop(io, slot);
+		apusi_uring_stop(io, slot);
 	}
 	apusi_io_event(io, apusi_slot_token(slot), APUSI_IN);
 }
@@ -281,7 +275,7 @@ void apusi_uring_hung_up(struct apus_io *io, const struct io_uring_cqe *cqe)
 	own->armed &= (uint8_t)~APUSI_URING_HANGUPS;
 	slot->flags &= ~(uint32_t)APUSI_LINGERS;
 	if (cqe->res != -ECANCELED && can_stop(own))
-		receive_stop(io, slot);
+		apusi_uring_stop(io, slot);
 }
 
 /* ---- reading ----------------------------------------------------------------------------- */

@@ -40,6 +40,16 @@ void apusi_uring_submit(struct apus_io *io)
 		return;
 	uring->counts.enters++;
 	(void)io_uring_submit(&uring->ring);
+	if (apus_unlikely(uring->owes))
+		(void)apusi_uring_pay(io);
+}
+
+bool apusi_uring_prepare(struct apus_io *io)
+{
+	if (!apusi_uring_can_wake(io) || !apusi_uring_pay(io))
+		return false;
+	apusi_uring_submit(io);
+	return io_uring_sq_ready(&apusi_uring_of(io)->ring) == 0;
 }
 
 /* ---- completions ---------------------------------------------------------------- */
@@ -125,30 +135,32 @@ static APUS_COLD void wait_for(struct apusi_uring *uring, int64_t timeout_ns)
 		timeout_ns == APUS_NEVER ? NULL : &time, NULL);
 }
 
-static inline void ask(struct apusi_uring *uring)
+static inline void ask(struct apus_io *io)
 {
+	struct apusi_uring *uring = apusi_uring_of(io);
+
 	uring->counts.enters++;
 	(void)io_uring_submit_and_get_events(&uring->ring);
+	if (apus_unlikely(uring->owes))
+		(void)apusi_uring_pay(io);
 }
 
 uint32_t apusi_uring_reap(struct apus_io *io, int64_t timeout_ns, uint32_t budget)
 {
 	struct apusi_uring *uring = apusi_uring_of(io);
 
-	if (apus_unlikely(timeout_ns != 0) && apusi_uring_can_wake(io))
+	if (apus_unlikely(timeout_ns != 0) && apusi_uring_can_wake(io) && apusi_uring_pay(io))
 		wait_for(uring, timeout_ns);
 	else if (wants_kernel(&uring->ring))
-		ask(uring);
+		ask(io);
 	return take(io, budget);
 }
 
 void apusi_uring_flush(struct apus_io *io, int64_t timeout_ns)
 {
-	struct apusi_uring *uring = apusi_uring_of(io);
-
 	if (timeout_ns == 0)
-		ask(uring);
+		ask(io);
 	else
-		wait_for(uring, timeout_ns);
+		wait_for(apusi_uring_of(io), timeout_ns);
 	take(io, UINT32_MAX);
 }

@@ -7,11 +7,14 @@
 #define _GNU_SOURCE
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "sockets.h"
+#include "apus/remote.h"
+#include "io/native.h"
 #include "io/uring.h"
 #include "io/uring_kernel.h"
 
@@ -474,6 +477,133 @@ START_TEST(a_loop_does_not_park_without_its_request_for_wakes)
 }
 END_TEST
 
+struct visitor {
+	struct apus_frame frame;
+};
+
+APUS_TASK(visitor, struct visitor)
+{
+	(void)cx, (void)self;
+	return 0;
+}
+
+/* The same of a loop that is nested in another: the host sleeps on its descriptor. */
+START_TEST(a_host_does_not_wait_without_the_request_for_wakes)
+{
+	struct pollfd ours = { .events = POLLIN };
+
+	NEEDS_URING();
+	loop_open_with(plain);
+	ours.fd = apus_loop_fd(main_loop);
+	ck_assert_int_eq(apus_loop_prepare(main_loop), APUS_NEVER);
+	apus_turn(main_loop);
+	apusi_uring_cancel_wake(loop_io());
+	ck_assert_int_eq(apus_loop_prepare(main_loop), APUS_NEVER);
+	ck_assert(uring()->wakes);
+	ck_assert_int_eq(poll(&ours, 1, 0), 0);
+	ck_assert_int_eq(apus_remote_spawn(apus_loop_remote(main_loop), visitor, NULL, NULL), 0);
+	ck_assert_int_eq(poll(&ours, 1, 10000), 1);
+	turns();
+	loop_close();
+}
+END_TEST
+
+/* ---- a queue that the kernel does not take ------------------------------------------------- */
+
+/* Full, and nothing of it goes to the kernel until unjam. */
+static int jam(void)
+{
+	struct io_uring *ring = &uring()->ring;
+	struct io_uring_sqe *sqe;
+	int fd = ring->enter_ring_fd;
+
+	while ((sqe = io_uring_get_sqe(ring)) != NULL) {
+		io_uring_prep_nop(sqe);
+		io_uring_sqe_set_data64(sqe, APUSI_URING_NONE);
+	}
+	ring->enter_ring_fd = -1;
+	return fd;
+}
+
+static void unjam(int fd)
+{
+	uring()->ring.enter_ring_fd = fd;
+}
+
+/* Nor does a host wait while what it waits for is not with the kernel. */
+START_TEST(a_host_does_not_wait_on_a_queue_that_is_full)
+{
+	int fd;
+
+	NEEDS_URING();
+	loop_open_with(plain);
+	turns();
+	fd = jam();
+	ck_assert_int_eq(apus_loop_prepare(main_loop), 0);
+	unjam(fd);
+	ck_assert_int_eq(apus_loop_prepare(main_loop), APUS_NEVER);
+	loop_close();
+}
+END_TEST
+
+struct pipe_reader {
+	struct apus_frame frame;
+	struct apus_op op;
+	int fd;
+	char byte;
+	apus_poll *answer;
+};
+
+static int read_begin(struct apus_cx *cx, struct pipe_reader *self)
+{
+	static const char verb;
+	const struct apusi_call call = { .verb = &verb };
+	const struct apusi_native native = { .opcode = APUSI_NATIVE_READ, .fd = self->fd,
+		.data = &self->byte, .bytes = 1, .lent = &self->byte };
+
+	return apusi_native_begin(cx, &self->op, &call, &native);
+}
+
+/* Of a pipe that nobody writes to: it ends when it is cancelled, and never else. */
+APUS_TASK(pipe_reader, struct pipe_reader)
+{
+	int fd;
+
+	APUS_BEGIN(cx, self);
+	ck_assert_int_eq(read_begin(cx, self), 0);
+	APUS_WAIT(apus_sleep(cx, APUS_MSEC));
+	fd = jam();
+	ck_assert_int_eq(apus_op_cancel(cx, &self->op), APUS_PENDING);
+	unjam(fd);
+	APUS_AWAIT(*self->answer, apus_op_cancel(cx, &self->op));
+	APUS_END(0);
+}
+
+/* Promise 5: the buffer comes back, though the queue had no room for the cancel. */
+START_TEST(a_cancel_that_found_the_queue_full_is_made_later)
+{
+	apus_poll answer = APUS_PENDING;
+	struct pipe_reader init = { .answer = &answer };
+	struct apus_join join;
+	int ends[2], parks;
+
+	NEEDS_URING();
+	for (parks = 0; parks < 2; parks++) {
+		loop_open_with(parks ? parking : plain);
+		ck_assert_int_eq(pipe(ends), 0);
+		init.fd = ends[0];
+		ck_assert_int_eq(apus_spawn_slab(main_loop, pipe_reader, &init, &join), 0);
+		while (apus_join_is_finished(main_loop, join) == 0)
+			apus_turn(main_loop);
+		ck_assert_int_eq(answer, -ECANCELED);
+		ck_assert(!uring()->owes);
+		loop_close();
+		close(ends[0]);
+		close(ends[1]);
+	}
+}
+END_TEST
+
 /* ---- receiving ---------------------------------------------------------------------------- */
 
 /* Every segment is with the kernel or free: none is lost, none is held. */
@@ -709,6 +839,58 @@ START_TEST(one_that_nobody_reads_holds_little)
 	expect_filled(call.tcp, sent, 9);
 	expect_segments_back();
 	loop_close();
+}
+END_TEST
+
+/* ... also where the queue was full when the request was to end. */
+START_TEST(a_request_that_could_not_be_ended_is_ended_later)
+{
+	char byte;
+	struct call call = { .poll = tcp_read, .data = &byte, .bytes = 1 };
+	struct apus_io *io;
+	struct apusi_slot *slot;
+	int theirs, fd;
+
+	NEEDS_URING();
+	loop_open_with(plain);
+	call.tcp = pair_open(&theirs);
+	call_start_pending(&call);
+	call_abort(&call);
+	turns();
+	ck_assert_int_eq(apusi_slot_enter(main_loop, call.tcp.token, &io, &slot), 0);
+	ck_assert(is_armed(call.tcp.token));
+	fd = jam();
+	apusi_uring_stop(io, slot);
+	unjam(fd);
+	turns();
+	ck_assert(!is_armed(call.tcp.token));
+	raw_write(theirs, "a", 1);
+	ck_assert_int_eq(call_run(&call), 1);
+	loop_close();
+	close(theirs);
+}
+END_TEST
+
+/* A socket that is closed while the queue is full has let go of its file all the same. */
+START_TEST(a_socket_is_closed_behind_a_full_queue)
+{
+	char byte;
+	struct call call = { .poll = tcp_read, .data = &byte, .bytes = 1 };
+	int theirs, fd;
+
+	NEEDS_URING();
+	loop_open_with(plain);
+	call.tcp = pair_open(&theirs);
+	call_start_pending(&call);
+	turns();
+	fd = jam();
+	unjam(fd); /* full, but the kernel takes it */
+	ck_assert_int_eq(apus_tcp_close(main_loop, call.tcp), 0);
+	ck_assert_int_eq(recv(theirs, &byte, 1, MSG_DONTWAIT), 0);
+	ck_assert_int_eq(call_finish(&call), -EPIPE);
+	ck_assert_uint_eq(uring()->in_flight, 1); /* the wake descriptor's */
+	loop_close();
+	close(theirs);
 }
 END_TEST
 
@@ -1714,11 +1896,16 @@ int main(int argc, char **argv)
 		the_peer_of_a_closed_socket_sees_the_end_at_once,
 		a_closed_loop_holds_no_file,
 		a_loop_does_not_park_without_its_request_for_wakes,
+		a_host_does_not_wait_without_the_request_for_wakes,
+		a_host_does_not_wait_on_a_queue_that_is_full,
+		a_cancel_that_found_the_queue_full_is_made_later,
 		a_stream_of_ours_is_received_by_the_ring,
 		what_the_ring_brought_comes_before_the_end,
 		a_reset_directly_behind_bytes_is_told,
 		a_flood_that_nobody_reads_starves_nobody,
 		one_that_nobody_reads_holds_little,
+		a_request_that_could_not_be_ended_is_ended_later,
+		a_socket_is_closed_behind_a_full_queue,
 		what_is_closed_gives_its_segments_back,
 		a_descriptor_with_unread_bytes_is_not_released,
 		a_release_that_races_with_bytes_loses_none,
