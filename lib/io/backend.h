@@ -384,6 +384,22 @@ static inline void apusi_slot_unknown(const struct apus_cx *cx, struct apusi_slo
 	slot->read_turn = slot->write_turn = (uint32_t)cx->turn - 1;
 }
 
+/*
+ * For who asks without waiting: a bit that is clear says nothing in a direction that is not
+ * watched: no event will set it there.
+ */
+static inline void apusi_slot_untold(const struct apus_cx *cx, struct apusi_slot *slot)
+{
+	if ((slot->flags & APUSI_WATCHED) == 0) {
+		slot->ready |= APUSI_IN;
+		slot->read_turn = (uint32_t)cx->turn - 1;
+	}
+	if ((slot->flags & APUSI_WATCHED_OUT) == 0) {
+		slot->ready |= APUSI_OUT;
+		slot->write_turn = (uint32_t)cx->turn - 1;
+	}
+}
+
 /* False: what the backend had is read, and it reads no more; the socket is to be asked. */
 static inline bool apusi_slot_is_fed(const struct apusi_slot *slot, int64_t got)
 {

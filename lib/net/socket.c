@@ -89,14 +89,13 @@ int apusi_socket_adopt(struct apus_loop *loop, int fd, enum apus_owner owner, in
 			  adopted_flags(fd, family, type), token);
 }
 
-/* Without an event to come, the bits of a slot that is not watched tell nothing. */
 int apusi_socket_try_enter(struct apus_loop *loop, uint64_t token, struct apusi_slot **slot)
 {
 	struct apus_io *io;
 	int err = apusi_slot_enter(loop, token, &io, slot);
 
-	if (!err && ((*slot)->flags & APUSI_WATCHED) == 0)
-		apusi_slot_unknown(apus_loop_cx(loop), *slot);
+	if (!err)
+		apusi_slot_untold(apus_loop_cx(loop), *slot);
 	return err;
 }
 

@@ -783,6 +783,32 @@ START_TEST(the_two_directions_do_not_wait_for_each_other)
 }
 END_TEST
 
+/* No event tells of room to who only tries, whatever is watched for a reader. */
+START_TEST(a_try_to_write_finds_room_beside_a_reader_that_waits)
+{
+	static char block[1 << 16];
+	char buffer[8];
+	struct call reader = { .poll = tcp_read, .data = buffer, .bytes = sizeof buffer };
+	int64_t put;
+
+	loop_open();
+	reader.tcp = pair_open(&peer);
+	call_start_pending(&reader);
+	do
+		put = apus_tcp_try_write(main_loop, reader.tcp, block, sizeof block);
+	while (put > 0);
+	ck_assert_int_eq(put, -EAGAIN);
+	while (put == -EAGAIN) {
+		(void)raw_try_read(peer, block, sizeof block);
+		apus_turn(main_loop);
+		put = apus_tcp_try_write(main_loop, reader.tcp, block, sizeof block);
+	}
+	ck_assert_int_gt(put, 0);
+	ck_assert(!reader.is_done);
+	loop_close();
+}
+END_TEST
+
 START_TEST(shutdown_ends_one_direction)
 {
 	char buffer[8];
@@ -1015,6 +1041,7 @@ TEST_MAIN("net",
 	writing_to_a_peer_that_is_gone_is_a_value,
 	a_failed_write_all_says_how_far_it_came,
 	the_two_directions_do_not_wait_for_each_other,
+	a_try_to_write_finds_room_beside_a_reader_that_waits,
 	shutdown_ends_one_direction,
 	a_try_answers_at_once,
 	a_stream_is_adopted_as_what_it_is,
