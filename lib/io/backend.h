@@ -18,6 +18,12 @@
  *
  * A hot slot is tried once a turn: what it refused is not asked again before the next.
  *
+ * A datagram socket does not say that it is empty.  One of our own is asked level-triggered
+ * while a task awaits it (APUSI_LEVEL): after a datagram its bit is cleared on a guess, and the
+ * kernel tells if that was wrong.  The first event that finds nobody waiting, or that is
+ * of another kind than a datagram, makes it edge-triggered for good, so what nobody reads
+ * is told once.
+ *
  * How a completion backend fits: the awaitables of this room and of net reach a descriptor
  * in one place each, try first and pend second.  A backend that completes instead starts its
  * operation in `pend`, keeps what it brought in slot->backend, and `submit` carries the
@@ -57,7 +63,9 @@ enum apusi_slot_flags {
 	APUSI_PARKS = 1 << 10,      /* lent to park on: nobody awaits it, no turn asks for it */
 	APUSI_BRIEF = 1 << 11,      /* datagrams, asked for at no more than datagram_bytes */
 	APUSI_LINGERS = 1 << 12,    /* watched or not: the backend has something in the kernel */
-	APUSI_SIM = 1 << 13         /* of the simulated network: see io/sockets.h */
+	APUSI_SIM = 1 << 13,        /* of the simulated network: see io/sockets.h */
+	APUSI_MAY_LEVEL = 1 << 14,  /* brings datagrams, and was awaited whenever one came */
+	APUSI_LEVEL = 1 << 15       /* watched level-triggered */
 };
 
 struct apusi_slot {
@@ -263,6 +271,9 @@ void apusi_io_drain_wake(struct apus_io *io);
  */
 void apusi_slot_unwatched(struct apus_io *io, struct apusi_slot *slot, uint32_t flags);
 
+/* From now on events are told once, whether somebody reads or not. */
+APUS_COLD void apusi_slot_make_edge(struct apus_io *io, struct apusi_slot *slot);
+
 /* Any event for a slot: bits and wakes. */
 APUS_COLD void apusi_io_event_rare(struct apus_io *io, struct apusi_slot *slot, uint32_t ready);
 
@@ -297,7 +308,10 @@ static inline void apusi_io_event(struct apus_io *io, uint64_t token, uint32_t r
 		io->counts.stale_events++;
 	} else if (apus_likely(ready == APUSI_IN)) {
 		slot->ready |= APUSI_IN;
-		apus_waitq_wake(&slot->reader);
+		if (apus_likely(slot->reader.head != NULL))
+			apus_waitq_wake(&slot->reader);
+		else if (slot->flags & APUSI_LEVEL)
+			apusi_slot_make_edge(io, slot);
 	} else {
 		apusi_io_event_rare(io, slot, ready);
 	}
@@ -377,6 +391,17 @@ static inline void apusi_slot_tasted(const struct apus_cx *cx, struct apusi_slot
 	slot->read_turn = (uint32_t)cx->turn;
 }
 
+/*
+ * A datagram came: another may stand behind it.  Where the kernel tells that anyhow, most
+ * have none, and are spared a refusal; not those that come in turn upon turn.
+ */
+static inline void apusi_slot_took_one(const struct apus_cx *cx, struct apusi_slot *slot)
+{
+	if ((slot->flags & APUSI_LEVEL) != 0 && (uint32_t)cx->turn - slot->read_turn > 1)
+		slot->ready &= ~(uint32_t)APUSI_IN;
+	slot->read_turn = (uint32_t)cx->turn;
+}
+
 /* Forgets what was refused: the next call is tried. */
 static inline void apusi_slot_unknown(const struct apus_cx *cx, struct apusi_slot *slot)
 {
@@ -386,11 +411,11 @@ static inline void apusi_slot_unknown(const struct apus_cx *cx, struct apusi_slo
 
 /*
  * For who asks without waiting: a bit that is clear says nothing in a direction that is not
- * watched: no event will set it there.
+ * watched, where no event will set it, or where it was cleared on a guess.
  */
 static inline void apusi_slot_untold(const struct apus_cx *cx, struct apusi_slot *slot)
 {
-	if ((slot->flags & APUSI_WATCHED) == 0) {
+	if ((slot->flags & (APUSI_WATCHED | APUSI_LEVEL)) != APUSI_WATCHED) {
 		slot->ready |= APUSI_IN;
 		slot->read_turn = (uint32_t)cx->turn - 1;
 	}

@@ -23,8 +23,9 @@
  *     The same file under the same number (dup2 back) is EEXIST: its registration still
  *     carries the old token, and is modified.
  * [C] Regular files, directories and /dev/null are EPERM.
- * [D] A level-triggered hangup that nobody reads is reported for ever: everything but the
- *     wake descriptor is edge-triggered.
+ * [D] What is level-triggered and nobody reads is reported for ever: everything is
+ *     edge-triggered but the wake descriptor, and datagram sockets of ours until that happens.
+ *     Those are removed before they are closed: see [A].
  * [E] epoll_wait counts milliseconds.  epoll_pwait2 (Linux 5.11) counts nanoseconds; ppoll
  *     on the epoll descriptor does too, for one more system call.
  */
@@ -117,11 +118,19 @@ static uint32_t reap(struct apus_io *io, int64_t timeout_ns, uint32_t budget)
 	return n > 0 ? (uint32_t)n : 0;
 }
 
-static int watch(struct apus_io *io, struct apusi_slot *slot, bool writer)
+/* A socket that has room to be written to would tell of it for ever. */
+static uint32_t trigger_of(const struct apusi_slot *slot, bool writer)
+{
+	const uint32_t asked = APUSI_MAY_LEVEL | APUSI_HOT | APUSI_WATCHED_OUT;
+
+	return !writer && (slot->flags & asked) == APUSI_MAY_LEVEL ? 0 : EPOLLET;
+}
+
+static int ask(struct apus_io *io, struct apusi_slot *slot, bool writer, uint32_t trigger)
 {
 	struct epoll *epoll = io->state;
 	struct epoll_event event = {
-		.events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET | (writer ? EPOLLOUT : 0u),
+		.events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | trigger | (writer ? EPOLLOUT : 0u),
 		.data.u64 = apusi_slot_token(slot),
 	};
 
@@ -135,6 +144,19 @@ static int watch(struct apus_io *io, struct apusi_slot *slot, bool writer)
 			return -EEXIST;
 	}
 	return epoll_ctl(epoll->fd, EPOLL_CTL_MOD, slot->fd, &event) == 0 ? 0 : -errno;
+}
+
+static int watch(struct apus_io *io, struct apusi_slot *slot, bool writer)
+{
+	uint32_t trigger = trigger_of(slot, writer);
+	int err = ask(io, slot, writer, trigger);
+
+	if (err)
+		return err;
+	slot->flags &= ~(uint32_t)APUSI_LEVEL;
+	if (trigger == 0)
+		slot->flags |= APUSI_LEVEL;
+	return 0;
 }
 
 /* ENOENT and EBADF: whoever lent it has closed it already. */

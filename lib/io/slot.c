@@ -62,7 +62,7 @@ void apusi_slot_unwatched(struct apus_io *io, struct apusi_slot *slot, uint32_t 
 {
 	if (!is_watched_at_all(slot))
 		return;
-	slot->flags &= ~flags;
+	slot->flags &= ~(flags | APUSI_LEVEL);
 	if (!is_watched_at_all(slot) && (slot->flags & APUSI_PARKS) == 0)
 		io->watched_count--;
 }
@@ -113,6 +113,14 @@ int apusi_slot_watch(struct apus_io *io, struct apusi_slot *slot, bool writer)
 	return 0;
 }
 
+/* If the kernel refuses it, the next event of the slot asks again. */
+void apusi_slot_make_edge(struct apus_io *io, struct apusi_slot *slot)
+{
+	slot->flags &= ~(uint32_t)APUSI_MAY_LEVEL;
+	if ((slot->flags & APUSI_LEVEL) != 0 && io->backend->watch(io, slot, false) != 0)
+		slot->flags |= APUSI_MAY_LEVEL;
+}
+
 /*
  * An edge for writing that nobody waits for: unless it is TCP, which sends them only to one
  * that was refused, each send would bring another.
@@ -138,7 +146,8 @@ int apusi_slot_end(struct apus_io *io, struct apusi_slot *slot, bool closes)
 	apus_waitq_retire(&slot->reader);
 	apus_waitq_retire(&slot->writer);
 	apusi_hot_unlink(io, slot);
-	if (!closes || (slot->flags & APUSI_SHARED) != 0 || !io->backend->close_removes)
+	if (!closes || (slot->flags & (APUSI_SHARED | APUSI_LEVEL)) != 0 ||
+	    !io->backend->close_removes)
 		apusi_slot_unwatch(io, slot);
 	else
 		apusi_slot_unwatched(io, slot, APUSI_WATCHED | APUSI_WATCHED_OUT);
@@ -206,6 +215,8 @@ apus_poll apusi_slot_pend_slow(struct apus_cx *cx, struct apusi_slot *slot,
 
 void apusi_io_event_rare(struct apus_io *io, struct apusi_slot *slot, uint32_t ready)
 {
+	if (slot->flags & APUSI_LEVEL)
+		apusi_slot_make_edge(io, slot); /* an error may stay where no read takes it away */
 	/* An error or a hangup is found by trying, in either direction. */
 	if (ready & (APUSI_HUP | APUSI_ERR))
 		ready |= APUSI_IN | APUSI_OUT;

@@ -15,9 +15,9 @@
  */
 static uint32_t flags_of(int family, int type)
 {
-	if (family == AF_UNIX)
-		return APUSI_UNIX;
-	return type == SOCK_STREAM ? APUSI_SHORT : 0;
+	if (type == SOCK_DGRAM)
+		return APUSI_MAY_LEVEL | (family == AF_UNIX ? APUSI_UNIX : 0);
+	return family == AF_UNIX ? APUSI_UNIX : APUSI_SHORT;
 }
 
 void apusi_socket_drop(struct apus_io *io, int fd)
@@ -66,10 +66,13 @@ static int check(int fd, int type, bool listens, int *family)
 	return found_type == type && !!found_listens == listens ? 0 : -EPROTOTYPE;
 }
 
-static uint32_t adopted_flags(int fd, int family, int type)
+/* A borrowed socket may be closed by others, and would then tell for ever what nobody hears. */
+static uint32_t adopted_flags(int fd, enum apus_owner owner, int family, int type)
 {
 	uint32_t flags = flags_of(family, type);
 
+	if (owner != APUS_OWNED)
+		flags &= ~(uint32_t)APUSI_MAY_LEVEL;
 	return apusi_os_is_plain_tcp(fd) ? flags : flags & ~(uint32_t)APUSI_SHORT;
 }
 
@@ -86,7 +89,7 @@ int apusi_socket_adopt(struct apus_loop *loop, int fd, enum apus_owner owner, in
 		return err;
 	return apusi_slot_adopt(io, fd, owner,
 		listens ? APUSI_LISTENS | (family == AF_UNIX ? APUSI_UNIX : 0) :
-			  adopted_flags(fd, family, type), token);
+			  adopted_flags(fd, owner, family, type), token);
 }
 
 int apusi_socket_try_enter(struct apus_loop *loop, uint64_t token, struct apusi_slot **slot)

@@ -207,7 +207,7 @@ static int64_t recv_now(const struct apus_cx *cx, struct apusi_slot *slot, void 
 				       recv_packet(slot->fd, data, bytes, packet);
 	while (apus_unlikely(got < 0) && errno == EINTR);
 	if (apus_likely(got >= 0)) {
-		apusi_slot_tasted(cx, slot);
+		apusi_slot_took_one(cx, slot);
 		return got;
 	}
 	if (errno == EAGAIN)
@@ -292,6 +292,7 @@ apus_poll apus_udp_sent(struct apus_cx *cx, struct apus_udp udp, struct apus_sen
 	if (err != -EAGAIN)
 		return err;
 	apusi_datagram_direct(cx->io, slot); /* who is fed hears of no stamp */
+	apusi_slot_make_edge(cx->io, slot); /* a datagram that nobody reads tells of itself once */
 	return apusi_slot_pend_read(cx, slot);
 }
 

@@ -18,6 +18,13 @@ static struct apus_udp udp_open(const char *at, const struct apus_udp_config *co
 	return udp;
 }
 
+static struct apus_sent sent_stamp;
+
+static apus_poll udp_sent(struct apus_cx *cx, struct call *call)
+{
+	return apus_udp_sent(cx, call->udp, &sent_stamp);
+}
+
 static void put(struct apus_udp from, const struct apus_address *to, const char *text)
 {
 	ck_assert_int_eq(apus_udp_try_send(main_loop, from, text, strlen(text), to),
@@ -195,6 +202,199 @@ START_TEST(a_try_answers_at_once)
 		ck_assert_int_eq(apus_udp_try_recv(main_loop, udp, buffer, 8, &packet), 3);
 		ck_assert(apus_address_is_same(&packet.address, &here));
 	}
+	loop_close();
+}
+END_TEST
+
+/* ---- told for as long as it is so, or once ---------------------------------------------- */
+
+struct nap {
+	struct apus_frame frame;
+	int64_t ns;
+};
+
+APUS_TASK(nap, struct nap)
+{
+	APUS_BEGIN(cx, self);
+	APUS_WAIT(apus_sleep(cx, self->ns));
+	APUS_END(0);
+}
+
+/* The turns that a loop makes which parks, while nothing happens. */
+static uint64_t turns_asleep(void)
+{
+	struct apus_counters before, after;
+
+	turns();
+	ck_assert_int_eq(apus_set_idle(main_loop, APUS_IDLE_PARK), 0);
+	apus_counters_read(main_loop, &before);
+	ck_assert_int_eq(apus_run(main_loop, nap, (&(struct nap){ .ns = 30 * APUS_MSEC })), 0);
+	apus_counters_read(main_loop, &after);
+	ck_assert_int_eq(apus_set_idle(main_loop, APUS_IDLE_BUSY), 0);
+	return after.turns - before.turns;
+}
+
+static bool is_level(struct apus_udp udp)
+{
+	return (slot_of(udp.token)->flags & APUSI_LEVEL) != 0;
+}
+
+/* Over epoll one that is awaited is spared the refusal behind each datagram. */
+START_TEST(an_awaited_datagram_is_not_followed_by_a_refused_receive)
+{
+	struct apus_address here;
+	char buffer[8];
+	struct call call = { .poll = udp_recv_plain, .data = buffer, .bytes = sizeof buffer };
+	int i;
+
+	loop_open();
+	if (!is_over(APUS_IO_EPOLL))
+		TEST_SKIP("another backend than epoll");
+	call.udp = udp_open("127.0.0.1:0", NULL, &here);
+	for (i = 0; i < 3; i++) {
+		call_start_pending(&call);
+		ck_assert(is_level(call.udp));
+		put(call.udp, &here, "one");
+		ck_assert_int_eq(call_finish(&call), 3);
+		ck_assert_uint_eq(slot_of(call.udp.token)->ready & APUSI_IN, 0);
+	}
+	loop_close();
+}
+END_TEST
+
+/* And one that nobody awaited when a datagram came is told edges: none is lost over that. */
+START_TEST(what_comes_while_nobody_waits_is_found_later)
+{
+	struct apus_address here;
+	char buffer[8];
+	struct call call = { .poll = udp_recv_plain, .data = buffer, .bytes = sizeof buffer };
+	int i;
+
+	loop_open();
+	call.udp = udp_open("127.0.0.1:0", NULL, &here);
+	for (i = 0; i < 3; i++) {
+		call_start_pending(&call);
+		put(call.udp, &here, "one");
+		ck_assert_int_eq(call_finish(&call), 3);
+		put(call.udp, &here, "four");
+		put(call.udp, &here, "fifth");
+		turns(); /* P8: the event is here, and no task */
+		ck_assert(!is_level(call.udp));
+		ck_assert_int_eq(call_run(&call), 4);
+		ck_assert_int_eq(call_run(&call), 5);
+	}
+	loop_close();
+}
+END_TEST
+
+/* P11, with the datagram unread, and after its reader has gone. */
+START_TEST(a_datagram_that_nobody_reads_does_not_keep_a_parked_loop_awake)
+{
+	struct apus_address here;
+	char buffer[8];
+	struct call call = { .poll = udp_recv_plain, .data = buffer, .bytes = sizeof buffer };
+
+	TEST_KERNEL_ONLY("a virtual clock does not park");
+	loop_open();
+	call.udp = udp_open("127.0.0.1:0", NULL, &here);
+	call_start_pending(&call);
+	ck_assert_uint_le(turns_asleep(), 20);
+	call_abort(&call);
+	put(call.udp, &here, "one");
+	ck_assert_uint_le(turns_asleep(), 20);
+	ck_assert_int_eq(call_run(&call), 3);
+	call_start_pending(&call);
+	ck_assert_uint_le(turns_asleep(), 20);
+	put(call.udp, &here, "four");
+	ck_assert_int_eq(call_finish(&call), 4);
+	loop_close();
+}
+END_TEST
+
+/* P11 and S8: the open file lives on under another number, and still is told of. */
+START_TEST(a_duplicate_of_a_closed_socket_does_not_keep_a_parked_loop_awake)
+{
+	struct apus_address here, there;
+	char buffer[8];
+	struct call call = { .poll = udp_recv_plain, .data = buffer, .bytes = sizeof buffer };
+	struct apus_udp other;
+	int duplicate;
+
+	TEST_KERNEL_ONLY("a simulated socket has no descriptor");
+	loop_open();
+	call.udp = udp_open("127.0.0.1:0", NULL, &here);
+	other = udp_open("127.0.0.1:0", NULL, &there);
+	call_start_pending(&call);
+	duplicate = dup(slot_of(call.udp.token)->fd);
+	ck_assert_int_ge(duplicate, 0);
+	ck_assert_int_eq(apus_udp_close(main_loop, call.udp), 0);
+	ck_assert_int_eq(call_finish(&call), -EPIPE);
+	call.udp = other;
+	call_start_pending(&call); /* with nothing awaited the backend is not asked at all */
+	put(other, &here, "none");
+	ck_assert_uint_le(turns_asleep(), 20);
+	put(other, &there, "one");
+	ck_assert_int_eq(call_finish(&call), 3);
+	close(duplicate);
+	loop_close();
+}
+END_TEST
+
+/* P11: who waits for stamps does not read. */
+START_TEST(a_datagram_does_not_keep_awake_who_waits_for_a_stamp)
+{
+	struct apus_address here;
+	char buffer[8];
+	struct call read = { .poll = udp_recv_plain, .data = buffer, .bytes = sizeof buffer };
+	struct call stamp = { .poll = udp_sent };
+
+	TEST_LINUX_ONLY();
+	TEST_KERNEL_ONLY("nothing simulated is stamped");
+	loop_open();
+	if (is_over(APUS_IO_LIBEV))
+		TEST_SKIP("libev tells whoever waits of what is readable, again and again");
+	stamp.udp = read.udp = udp_open("127.0.0.1:0", NULL, &here);
+	call_start_pending(&read);
+	call_abort(&read);
+	call_start_pending(&stamp);
+	put(read.udp, &here, "one");
+	ck_assert_uint_le(turns_asleep(), 20);
+	call_abort(&stamp);
+	ck_assert_int_eq(call_run(&read), 3);
+	loop_close();
+}
+END_TEST
+
+/* In order, however it is asked for, and how many there are at once. */
+START_TEST(a_burst_is_read_to_its_end)
+{
+	struct apus_address here;
+	char buffer[8], text[16];
+	struct call call = { .poll = udp_recv_plain, .data = buffer, .bytes = sizeof buffer };
+	int i, burst, sent = 0, got = 0;
+
+	loop_open();
+	call.udp = udp_open("127.0.0.1:0", NULL, &here);
+	for (burst = 1; burst < 20; burst++) {
+		call_start_pending(&call);
+		for (i = 0; i < burst; i++) {
+			snprintf(text, sizeof text, "%07d", sent++);
+			put(call.udp, &here, text);
+		}
+		for (i = 0; i < burst; i++) {
+			snprintf(text, sizeof text, "%07d", got++);
+			if (i == burst / 2 && i > 0) { /* a try finds what a guess has left */
+				ck_assert_int_eq(apus_udp_try_recv(main_loop, call.udp, buffer,
+					sizeof buffer, NULL), 7);
+			} else {
+				if (i > 0)
+					call_start(&call);
+				ck_assert_int_eq(call_finish(&call), 7);
+			}
+			ck_assert_int_eq(memcmp(buffer, text, 7), 0);
+		}
+	}
+	ck_assert_int_eq(apus_udp_try_recv(main_loop, call.udp, buffer, 8, NULL), -EAGAIN);
 	loop_close();
 }
 END_TEST
@@ -606,6 +806,12 @@ TEST_MAIN("net_datagram",
 	an_unreachable_peer_is_told_to_the_waiter,
 	a_hot_socket_receives_without_the_backend,
 	a_try_answers_at_once,
+	an_awaited_datagram_is_not_followed_by_a_refused_receive,
+	what_comes_while_nobody_waits_is_found_later,
+	a_datagram_that_nobody_reads_does_not_keep_a_parked_loop_awake,
+	a_duplicate_of_a_closed_socket_does_not_keep_a_parked_loop_awake,
+	a_datagram_does_not_keep_awake_who_waits_for_a_stamp,
+	a_burst_is_read_to_its_end,
 	a_stamp_says_when_the_kernel_got_it,
 	what_a_full_buffer_lost_is_counted,
 	two_sockets_share_a_port_if_both_ask,
