@@ -122,6 +122,7 @@ int apusi_uring_begin_native(struct apus_cx *cx, struct apus_op *op, const struc
 void apusi_uring_answered(struct apus_io *io, const struct io_uring_cqe *cqe)
 {
 	struct apusi_native_op *request = (void *)(uintptr_t)cqe->user_data;
+	bool is_nobodys = request->op.owner == NULL;
 
 	if ((cqe->flags & IORING_CQE_F_NOTIF) == 0)
 		request->result = cqe->res;
@@ -138,4 +139,6 @@ void apusi_uring_answered(struct apus_io *io, const struct io_uring_cqe *cqe)
 	if (request->result == -EINTR && request->op.cancelled)
 		request->result = -ECANCELED;
 	apusi_op_answer(io->cx, &request->op, request->result);
+	if (is_nobodys)
+		op_abandon(io->cx, &request->op);
 }

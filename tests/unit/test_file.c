@@ -885,6 +885,37 @@ START_TEST(over_io_uring_no_helper_is_needed)
 }
 END_TEST
 
+/* Nobody takes the answer of the sync: its request is the next one's all the same. */
+APUS_TASK(ends_syncing, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "a", O_RDWR | O_CREAT, 0600, &self->file));
+	CHECK(self->got == 0);
+	CHECK(apus_file_sync(cx, &self->op, self->file) == APUS_PENDING);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(over_io_uring_a_sync_that_lost_its_task_gives_its_request_back)
+{
+	struct apus_config config;
+	struct apus_loop *loop;
+	int i;
+
+	config_way(&config, HELPERS);
+	config.backend = APUS_IO_URING;
+	config.uring.operations = 2;
+	if (apus_open(&loop, &config))
+		TEST_SKIP("no io_uring");
+	for (i = 0; i < 20; i++) {
+		ck_assert_int_eq(apus_run(loop, ends_syncing, NULL), 0);
+		while (counters(loop).ops_in_flight != 0 || files_open(loop) != 0)
+			apus_turn(loop);
+	}
+	loop_close(loop);
+}
+END_TEST
+
 APUS_TASK(gives_up_writing, struct user)
 {
 	APUS_BEGIN(cx, self);
@@ -1605,6 +1636,7 @@ int main(int argc, char **argv)
 		a_file_is_sent_to_a_socket_that_is_full_at_times,
 		sending_to_a_peer_that_left_is_epipe,
 		over_io_uring_no_helper_is_needed,
+		over_io_uring_a_sync_that_lost_its_task_gives_its_request_back,
 		a_session_reads_and_writes_until_its_file_is_closed,
 		over_io_uring_a_session_goes_by_what_was_registered,
 		over_io_uring_a_session_keeps_no_file_open,
