@@ -407,7 +407,7 @@ static int run_written_down(const struct options *options, struct shared *shared
 	struct scribe_config config = {
 		.journal = options->journal, .pcap = options->pcap,
 		.ring_bytes = options->ring_bytes, .cpu = options->scribe_cpu,
-		.patience_ns = ANSWER_TIMEOUT_NS,
+		.patience_ns = ANSWER_TIMEOUT_NS, .syncs = options->has_sync,
 	};
 	struct side *side = &shared->engine;
 	int err, other;

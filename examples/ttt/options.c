@@ -34,6 +34,7 @@ static const char help[] =
 	"      --vandal           somebody sends to every socket what cannot be; unicast\n"
 	"      --pcap FILE        what crosses the engine's wires, for Wireshark and replay\n"
 	"      --journal FILE     the same under checksums; what is not written is not done\n"
+	"      --sync             the journal is synced behind each write\n"
 	"      --scribe-cpu N     pins the thread that writes (-1: not pinned)\n"
 	"      --ring BYTES       between the engine and the thread that writes (16777216)\n"
 	"      --unicast          the feed to one address instead of a multicast group\n"
@@ -55,7 +56,7 @@ static const char help[] =
 
 enum {
 	OPT_SECONDS = 256, OPT_RATE, OPT_SEED, OPT_SYMBOLS, OPT_ORDER_RATE, OPT_DROP_EVERY,
-	OPT_SILENCE, OPT_FEED_SILENT, OPT_STOP_ENGINE, OPT_KILL_EXCHANGE, OPT_HANG_UP_EVERY, OPT_VANDAL, OPT_PCAP, OPT_JOURNAL, OPT_RING, OPT_SCRIBE_CPU,
+	OPT_SILENCE, OPT_FEED_SILENT, OPT_STOP_ENGINE, OPT_KILL_EXCHANGE, OPT_HANG_UP_EVERY, OPT_VANDAL, OPT_PCAP, OPT_JOURNAL, OPT_SYNC, OPT_RING, OPT_SCRIBE_CPU,
 	OPT_LINES, OPT_LINE_A, OPT_LINE_B, OPT_FEED_B, OPT_UNICAST, OPT_INTERFACE, OPT_BACKEND, OPT_CPU, OPT_EXCHANGE_CPU, OPT_ENGINE_CPU,
 	OPT_FEED, OPT_ORDERS, OPT_REQUESTS, OPT_PROGRESS, OPT_WATCH, OPT_SVG, OPT_EVERY_SECOND, OPT_JSON, OPT_HELP,
 };
@@ -75,6 +76,7 @@ static const struct option table[] = {
 	{"vandal", no_argument, NULL, OPT_VANDAL},
 	{"pcap", required_argument, NULL, OPT_PCAP},
 	{"journal", required_argument, NULL, OPT_JOURNAL},
+	{"sync", no_argument, NULL, OPT_SYNC},
 	{"scribe-cpu", required_argument, NULL, OPT_SCRIBE_CPU},
 	{"ring", required_argument, NULL, OPT_RING},
 	{"lines", required_argument, NULL, OPT_LINES},
@@ -257,6 +259,9 @@ static int take(struct options *options, int name, char *text)
 		return 0;
 	case OPT_JOURNAL:
 		options->journal = text;
+		return 0;
+	case OPT_SYNC:
+		options->has_sync = true;
 		return 0;
 	case OPT_SCRIBE_CPU:
 		return read_cpu(text, &options->scribe_cpu);

@@ -48,6 +48,7 @@ struct options {
 	struct apus_address requests; /* its retransmission server */
 	const char *interface;        /* of the multicast */
 	const char *journal, *pcap;   /* files that the engine has written; NULL: none */
+	bool has_sync;                /* the journal is on the disk, not only in the file */
 	const char *replay;           /* one of them, with TTT_REPLAY */
 	int scribe_cpu;               /* of the thread that writes; -1: not pinned */
 	uint64_t ring_bytes;          /* between the engine and its scribe */

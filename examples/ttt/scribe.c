@@ -98,6 +98,24 @@ static void note(struct scribe *scribe, apus_poll wrote)
 	apus_store_release(&scribe->is_full, wrote < 0);
 }
 
+/* All that was put is in the file, and now on the disk; or it never will be. */
+static void note_sync(struct scribe *scribe, apus_poll synced)
+{
+	if (synced == 0) {
+		apus_store_release(&scribe->durable_count, scribe->record_count);
+		return;
+	}
+	scribe->is_in_doubt = true;
+	if (scribe->error == 0)
+		scribe->error = (int)synced;
+}
+
+static bool is_to_be_synced(const struct scribe *scribe)
+{
+	return scribe->syncs && scribe->has_journal && !scribe->is_in_doubt &&
+	       scribe->durable_count != scribe->record_count;
+}
+
 struct write {
 	struct apus_frame frame;
 	struct scribe *scribe;
@@ -139,6 +157,11 @@ APUS_TASK(write, struct write)
 				APUS_WAIT(apus_sleep(cx, FULL_NAP_NS));
 			}
 		}
+		if (is_to_be_synced(scribe)) {
+			APUS_AWAIT(self->wrote, apus_file_sync_data(cx, &self->op,
+				scribe->journal_sink.file));
+			note_sync(scribe, self->wrote);
+		}
 		if (self->is_all && self->stopping)
 			return 0;
 		/* Not by a wait on the ring: then the engine would have to ring a bell. */
@@ -146,6 +169,13 @@ APUS_TASK(write, struct write)
 			APUS_WAIT(apus_sleep(cx, NAP_NS));
 	}
 	APUS_END(0);
+}
+
+int scribe_begin(struct apus_loop *loop, struct scribe *scribe, struct apus_join *join)
+{
+	const struct write init = {.scribe = scribe};
+
+	return apus_spawn_slab(loop, write, &init, join);
 }
 
 static int adopt(struct apus_loop *loop, struct sink *sink)
@@ -240,6 +270,7 @@ int scribe_start(struct scribe *scribe, const struct scribe_config *config)
 	memset(scribe, 0, sizeof(*scribe));
 	scribe->cpu = config->cpu;
 	scribe->patience_ns = config->patience_ns;
+	scribe->syncs = config->syncs;
 	err = open_files(scribe, config);
 	if (!err && posix_memalign(&scribe->memory, APUS_CACHE_LINE, bytes) != 0)
 		err = -ENOMEM;

@@ -150,6 +150,29 @@ START_TEST(appending_goes_to_the_end)
 }
 END_TEST
 
+/* Whatever its offset says; what the kernel takes of it at first is not there twice. */
+APUS_TASK(writes_behind, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "log", O_RDWR | O_CREAT | O_APPEND, 0600,
+		&self->file));
+	CHECK(self->got == 0);
+	for (self->i = 0; self->i < 4; self->i++) {
+		APUS_AWAIT(self->got, apus_file_write_at(cx, &self->op, self->file, "0123456789", 10,
+			0));
+		CHECK(self->got == 10);
+	}
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(a_write_that_appends_and_falls_short_is_there_once)
+{
+	OVER_SEEDS(writes_behind, (void)0,
+		expect_file(loop, "log", "0123456789012345678901234567890123456789"));
+}
+END_TEST
+
 START_TEST(truncate_allocate_and_stat_agree)
 {
 	OVER_SEEDS(sizes, (void)0, (void)0);
@@ -1170,6 +1193,7 @@ TEST_MAIN("sim_file",
 	long_transfers_are_completed,
 	offsets_go_beyond_four_gigabytes_and_files_may_be_sparse,
 	appending_goes_to_the_end,
+	a_write_that_appends_and_falls_short_is_there_once,
 	truncate_allocate_and_stat_agree,
 	a_stale_handle_reaches_nobody,
 	refusals_are_the_systems_own,
