@@ -78,7 +78,7 @@ TEST_UNUSED static struct apus_loop *schedule_open(const struct apus_sim_config 
 	config.socket_count = 64;
 	config.segment_bytes = 256;
 	config.segment_count = 4;
-	config.file_count = 1;
+	config.file_count = 4;
 	config.offload_count = 1;
 	config.log_fn = NULL;
 #if APUS_DEBUG

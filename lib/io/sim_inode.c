@@ -240,13 +240,15 @@ int apusi_sim_inode_store(struct sim_inode *inode, uint64_t offset, uint64_t byt
 	return 0;
 }
 
-/* Within one sector; a hole is zeros already. */
+/* Within one sector; where there are zeros already, nothing is written. */
 static void zeros_put(struct sim_inode *inode, uint64_t offset, size_t bytes)
 {
 	struct sim_sector *sector = sector_find(inode, offset / SIM_SECTOR);
+	size_t at = offset % SIM_SECTOR;
 
-	if (bytes > 0 && sector != NULL && sector->now != NULL)
-		memset(sector_own(inode, offset / SIM_SECTOR) + offset % SIM_SECTOR, 0, bytes);
+	if (bytes > 0 && sector != NULL && sector->now != NULL &&
+	    memcmp(sector->now + at, zeros, bytes) != 0)
+		memset(sector_own(inode, offset / SIM_SECTOR) + at, 0, bytes);
 }
 
 void apusi_sim_inode_punch(struct sim_inode *inode, uint64_t offset, uint64_t bytes)
@@ -267,11 +269,19 @@ void apusi_sim_inode_punch(struct sim_inode *inode, uint64_t offset, uint64_t by
 	changed(inode);
 }
 
+/* Nothing is seen of what is stored behind the end, also when a file grows over it. */
+static void end_clear(struct sim_inode *inode)
+{
+	apusi_sim_inode_punch(inode, inode->bytes, (uint64_t)INT64_MAX + 1 - inode->bytes);
+}
+
 void apusi_sim_inode_truncate(struct sim_inode *inode, uint64_t bytes)
 {
-	if (bytes < inode->bytes)
-		apusi_sim_inode_punch(inode, bytes, (uint64_t)INT64_MAX + 1 - bytes);
+	bool is_shorter = bytes < inode->bytes;
+
 	inode->bytes = bytes;
+	if (is_shorter)
+		end_clear(inode);
 	changed(inode);
 }
 
@@ -331,7 +341,7 @@ void apusi_sim_inode_give_up(struct sim_inode *inode)
 		else
 			sector->is_given_up = true;
 	}
-	holes_drop(inode);
+	end_clear(inode);
 }
 
 enum fate { KEPT, LOST, MIXED };
@@ -378,8 +388,7 @@ void apusi_sim_inode_cut(struct sim_inode *inode)
 
 	for (i = 0; i < inode->sector_count; i++)
 		sector_cut(inode, &inode->sectors[i], fate);
-	if (inode->bytes < length)
-		inode->bytes = length;
-	apusi_sim_inode_truncate(inode, length);
+	inode->bytes = length;
+	end_clear(inode);
 	apusi_sim_inode_sync(inode);
 }

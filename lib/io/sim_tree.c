@@ -95,8 +95,10 @@ static void entry_add(struct sim_inode *dir, const char *name, struct sim_inode 
 static struct sim_inode *entry_remove(struct sim_inode *dir, const char *name)
 {
 	struct sim_entry *entry = entry_of(dir, name);
-	struct sim_inode *inode = entry->inode;
+	struct sim_inode *inode;
 
+	APUS_ASSERT(entry != NULL);
+	inode = entry->inode;
 	free(entry->name);
 	dir->entry_count--;
 	memmove(entry, entry + 1,

@@ -150,7 +150,7 @@ START_TEST(appending_goes_to_the_end)
 }
 END_TEST
 
-/* Whatever its offset says; what the kernel takes of it at first is not there twice. */
+/* S10.  Whatever its offset says; what the kernel takes of it at first is not there twice. */
 APUS_TASK(writes_behind, struct user)
 {
 	APUS_BEGIN(cx, self);
@@ -505,6 +505,44 @@ START_TEST(what_nobody_waits_for_leaves_nothing_behind)
 		turns(loop, (int)seed % 8);
 		loop_close(loop);
 	}
+}
+END_TEST
+
+APUS_TASK(gives_up, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "given", O_RDWR | O_CREAT, 0600,
+		&self->file));
+	CHECK(self->got == 0);
+	CHECK(apus_file_write_at(cx, &self->op, self->file, "up", 2, 0) == APUS_PENDING);
+	APUS_AWAIT(self->got, apus_op_cancel(cx, &self->op));
+	CHECK(self->got == -ECANCELED || (self->got > 0 && self->got <= 2));
+	self->count = self->got < 0;
+	APUS_AWAIT(self->got, apus_file_stat(cx, &self->op, self->file, &self->stat));
+	CHECK(self->got == 0 && (self->stat.bytes == 0) == self->count);
+	/* A close that is given up has closed it, one way or the other. */
+	CHECK(apus_file_close(cx, &self->op, self->file) == APUS_PENDING);
+	APUS_AWAIT(self->got, apus_op_cancel(cx, &self->op));
+	CHECK(self->got == -ECANCELED || self->got == 0);
+	APUS_END((apus_poll)self->count);
+}
+
+START_TEST(what_is_given_up_was_done_or_was_not)
+{
+	unsigned dropped = 0;
+
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		struct apus_loop *loop;
+		apus_poll result;
+
+		weather_gentle(seed);
+		loop = weather_loop();
+		result = apus_run(loop, gives_up, NULL);
+		dropped += result == 1;
+		expect_run(loop, result, result == 1);
+		loop_close(loop);
+	}
+	ck_assert(dropped > 2 && dropped < SEEDS - 2);
 }
 END_TEST
 
@@ -1204,6 +1242,7 @@ TEST_MAIN("sim_file",
 	a_directory_is_listed_once_each_while_it_changes,
 	a_number_is_adopted_and_belongs_to_one_handle,
 	what_nobody_waits_for_leaves_nothing_behind,
+	what_is_given_up_was_done_or_was_not,
 	a_file_is_sent_to_a_socket_that_is_full_at_times,
 	a_call_takes_its_latency_and_what_is_cached_none,
 	calls_in_flight_come_out_in_any_order,
