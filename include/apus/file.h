@@ -162,8 +162,9 @@ APUS_API apus_poll apus_file_append(struct apus_cx *cx, struct apus_op *op, stru
 	const void *data, size_t bytes);
 
 /*
- * Copies within the kernel where it can: the bytes copied, fewer at the end of `from`.  Within
- * one file the ranges must not overlap.
+ * Copies within the kernel where it can: the bytes copied, fewer at the end of `from` and for
+ * no other reason.  After an error some of them may have been copied.  Within one file the
+ * ranges must not overlap.
  */
 APUS_API apus_poll apus_file_copy(struct apus_cx *cx, struct apus_op *op, struct apus_file from,
 	uint64_t from_offset, struct apus_file to, uint64_t to_offset, uint64_t bytes);

@@ -209,39 +209,47 @@ static apus_poll send_step(struct apusi_work *work, uint64_t done, size_t bytes)
 	return send_by_hand(work, done, bytes);
 }
 
-static apus_poll pump(struct apusi_work *work, apus_poll (*step)(struct apusi_work *, uint64_t, size_t))
+/* All of it, in steps: 0, also at the end of the file, or an error.  *done bytes were moved. */
+static apus_poll pump(struct apusi_work *work, uint64_t *done,
+	apus_poll (*step)(struct apusi_work *, uint64_t, size_t))
 {
-	uint64_t done = 0;
-	apus_poll got = 0;
+	for (*done = 0; *done < work->bytes;) {
+		uint64_t left = work->bytes - *done;
+		apus_poll got;
 
-	while (done < work->bytes) {
-		uint64_t left = work->bytes - done;
-
-		if (apus_offload_is_unwanted(work)) {
-			got = -ECANCELED;
-			break;
-		}
-		got = step(work, done, left < STEP_BYTES ? (size_t)left : STEP_BYTES);
+		if (apus_offload_is_unwanted(work))
+			return -ECANCELED;
+		got = step(work, *done, left < STEP_BYTES ? (size_t)left : STEP_BYTES);
 		if (got == -EINTR)
 			continue;
 		if (got <= 0)
-			break;
-		done += (uint64_t)got;
+			return got;
+		*done += (uint64_t)got;
 	}
-	return done != 0 ? (apus_poll)done : got;
+	return 0;
 }
 
+/* As of a read: fewer bytes are the end of the file, so an error is not told by them. */
 static apus_poll run_copy(struct apusi_work *work)
 {
-	return pump(work, copy_step);
+	uint64_t done;
+	apus_poll err = pump(work, &done, copy_step);
+
+	return err == 0 || (err == -ECANCELED && done != 0) ? (apus_poll)done : err;
 }
 
-/* That the socket is full is no lack of requests, which is -EAGAIN too. */
+/*
+ * The rest is another part, which meets the error again.  That the socket is full is no lack of
+ * requests, which is -EAGAIN too.
+ */
 static apus_poll run_send(struct apusi_work *work)
 {
-	apus_poll put = pump(work, send_step);
+	uint64_t done;
+	apus_poll err = pump(work, &done, send_step);
 
-	return put == -EAGAIN ? APUSI_SEND_FULL : put;
+	if (done != 0)
+		return (apus_poll)done;
+	return err == -EAGAIN ? APUSI_SEND_FULL : err;
 }
 
 const struct apusi_file_verb apusi_verb_copy = { run_copy };

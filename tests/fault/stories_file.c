@@ -127,13 +127,28 @@ APUS_TASK(paths, struct user, user_end)
 }
 STORY_BEGIN(paths)
 
+/* Longer than what is copied at once, so that an error may come behind some of it. */
+static int64_t two_steps;
+
+static void two_steps_make(int64_t step)
+{
+	files_make();
+	two_steps = step + 8192;
+	ck_assert_int_eq(truncate("one", two_steps), 0);
+}
+
+static void files_make_long(void)
+{
+	two_steps_make(1 << 20);
+}
+
 APUS_TASK(copier, struct user, user_end)
 {
 	APUS_BEGIN(cx, self);
 	STEP(self->got, apus_file_open(cx, &self->op, "one", O_RDONLY, 0, &self->file));
 	STEP(self->got, apus_file_open(cx, &self->op, "two", O_RDWR, 0, &self->other));
-	STEP(self->got, apus_file_copy(cx, &self->op, self->file, 0, self->other, 0, 8192));
-	expect(self->got, 8192);
+	STEP(self->got, apus_file_copy(cx, &self->op, self->file, 0, self->other, 0, UINT32_MAX));
+	expect(self->got, two_steps);
 	APUS_END(0);
 }
 STORY_BEGIN(copier)
@@ -201,7 +216,7 @@ STORY_BEGIN(adopter)
 
 static void by_hand(void)
 {
-	files_make();
+	two_steps_make(1 << 16);
 	fault_pretend(FAULT_copy_file_range, -EXDEV);
 	fault_pretend(FAULT_sendfile, -EINVAL);
 }
@@ -213,7 +228,8 @@ const struct story stories_file[] = {
 	{ .name = "write a file", .begin = begin_writer, FILES },
 	{ .name = "read a file", .begin = begin_reader, FILES },
 	{ .name = "paths", .begin = begin_paths, FILES },
-	{ .name = "copy a file", .begin = begin_copier, FILES },
+	{ .name = "copy a file", .begin = begin_copier, .before = files_make_long,
+		.after = files_remove, .needs_helpers = true },
 	{ .name = "send a file", .begin = begin_sender, FILES, .needs_sockets = true },
 	{ .name = "copy by hand", .begin = begin_copier, FILES_BY_HAND },
 	{ .name = "send by hand", .begin = begin_sender, FILES_BY_HAND, .needs_sockets = true },
