@@ -117,6 +117,7 @@ START_TEST(a_token_released_while_it_is_awaited_answers_epipe)
 	spawn_asker(loop, 'b', token);
 	turns(loop, 1);
 	ck_assert_int_eq(apus_token_release(loop, token), 0);
+	ck_assert_int_eq(apus_cancel(loop, token), -ESTALE); /* before its place is taken, too */
 	next = child_of(loop, apus_loop_token(loop));
 	ck_assert_ptr_eq(next.node, token.node);
 	spawn_asker(loop, 'n', next);
@@ -130,6 +131,28 @@ START_TEST(a_token_released_while_it_is_awaited_answers_epipe)
 	turns(loop, 1);
 	ck_assert_str_eq(noted(), "s-116 ");
 	ck_assert(!apus_token_is_cancelled(loop, next));
+	loop_close(loop);
+}
+END_TEST
+
+/* Promise 4: the node stays for the sake of its children; the token is gone all the same. */
+START_TEST(a_released_token_with_children_is_stale_and_they_are_not)
+{
+	struct apus_loop *loop = loop_open(_i);
+	struct apus_token token = child_of(loop, apus_loop_token(loop));
+	struct apus_token one = child_of(loop, token), two = child_of(loop, token), none;
+
+	ck_assert_int_eq(apus_token_release(loop, token), 0);
+	ck_assert_int_eq(apus_token_release(loop, token), -ESTALE);
+	ck_assert_int_eq(apus_cancel(loop, token), -ESTALE);
+	ck_assert_int_eq(apus_token_child(loop, token, &none), -ESTALE);
+	turns(loop, 2);
+	ck_assert(!apus_token_is_cancelled(loop, one));
+	ck_assert_int_eq(apus_cancel(loop, two), 1);
+	ck_assert(!apus_token_is_cancelled(loop, one));
+	ck_assert_int_eq(apus_cancel(loop, apus_loop_token(loop)), 1);
+	turns(loop, 2);
+	ck_assert(apus_token_is_cancelled(loop, one));
 	loop_close(loop);
 }
 END_TEST
@@ -426,6 +449,7 @@ LOOP_TEST_MAIN("cancel",
 	a_child_of_a_cancelled_parent_is_born_cancelled,
 	every_waiter_wakes_parents_first,
 	a_token_released_while_it_is_awaited_answers_epipe,
+	a_released_token_with_children_is_stale_and_they_are_not,
 	a_token_made_in_the_place_of_the_last_is_not_broken,
 	children_outlive_the_release_of_their_parent_and_still_hear_their_grandparent,
 	the_root_cannot_be_released,
