@@ -115,6 +115,7 @@ struct apus_config {
 /* A snapshot of a loop's counters. */
 struct apus_counters {
 	uint64_t turns, idle_turns, parks;
+	/* In a poll, ready are also those that this turn has polled already. */
 	uint64_t tasks_spawned, tasks_ended, tasks_live, tasks_ready, tasks_unjoined;
 	uint64_t tasks_held;    /* now: over, and live until the kernel gives back what they lent */
 	uint64_t ops_in_flight; /* now: operations begun and not answered, offloaded ones too */

@@ -134,6 +134,7 @@ static inline __attribute__((always_inline)) void task_enter(struct apus_cx *cx,
 	if (APUS_DEBUG) {
 		stack_scribble();
 		cx->stack = __builtin_frame_address(0);
+		cx->frame = NULL; /* the last poll's */
 	}
 	cx->task = task;
 	cx->flags = cx_flags;
@@ -242,7 +243,7 @@ static inline __attribute__((always_inline)) void lane_poll(struct apus_cx *cx,
 
 /*
  * Up to limit polls, fewer if the lanes run empty; how many.  Where normal's ring is at is
- * kept in a register: polls only push, and the next task's address waits for no store.
+ * kept in a register, and written back where somebody looks: polls only push.
  */
 static inline __attribute__((always_inline)) uint32_t lanes_run(struct apus_cx *cx,
 	uint32_t limit, uint32_t lane_ratio, struct apusi_task_watch *watch, uint32_t *idle)
@@ -254,19 +255,21 @@ static inline __attribute__((always_inline)) uint32_t lanes_run(struct apus_cx *
 
 	for (left = limit; left != 0; left--) {
 		if (apus_unlikely(!apus_ready_is_empty(&urgent->ready))) {
-			struct apus_lane *lane = lane_pick(cx, lane_ratio);
+			struct apus_lane *lane;
 
+			normal->ready.head = head;
+			lane = lane_pick(cx, lane_ratio);
 			lane_poll(cx, lane, apus_ready_pop(&lane->ready), watch, idle);
 			head = normal->ready.head;
 		} else if (apus_likely(head != normal->ready.tail)) {
-			struct apus_task *task = slots[head & mask];
+			struct apus_task *task = slots[head++ & mask];
 
-			normal->ready.head = ++head;
 			lane_poll(cx, normal, task, watch, idle);
 		} else {
 			break;
 		}
 	}
+	normal->ready.head = head;
 	cx->task = NULL;
 	cx->counts.polls += limit - left;
 	return limit - left;
