@@ -78,10 +78,22 @@ struct apus_join {
 	APUS_TASK_PICK_(__VA_ARGS__, APUS_TASK3_, APUS_TASK2_, )(APUS_LANE_URGENT, __VA_ARGS__)
 #define APUS_TASK_PICK_(a, b, c, d, ...) d
 
+/*
+ * In a task's body this is a parameter, in any other function it is a function, defined nowhere:
+ * so the compiler knows where there is no caller whose frame has to come back.
+ */
+void apus_caller_(void);
+#define APUS_OUTERMOST_ int apus_caller_ __attribute__((__unused__))
+#ifndef __cplusplus
+#define APUS_HAS_CALLER_ __builtin_types_compatible_p(__typeof__(apus_caller_), void(void))
+#else
+#define APUS_HAS_CALLER_ true
+#endif
+
 #define APUS_TASK2_(lane_, name, type)            \
 	APUS_TASK_DECLARE_(name, type)            \
 	APUS_TASK_KIND_(lane_, name, type, NULL) \
-	static apus_poll apus_body_##name(struct apus_cx *cx, type *self)
+	static apus_poll apus_body_##name(struct apus_cx *cx, type *self, APUS_OUTERMOST_)
 
 #define APUS_TASK3_(lane_, name, type, cleanup_)                                     \
 	APUS_TASK_DECLARE_(name, type)                                               \
@@ -93,7 +105,7 @@ struct apus_join {
 		apus_typed_(cx, (type *)apus_arg_);                                  \
 	}                                                                            \
 	APUS_TASK_KIND_(lane_, name, type, apus_cleanup_##name)                      \
-	static apus_poll apus_body_##name(struct apus_cx *cx, type *self)
+	static apus_poll apus_body_##name(struct apus_cx *cx, type *self, APUS_OUTERMOST_)
 
 /* A cleanup of another state is an error in C as well. */
 #ifndef __cplusplus
@@ -106,10 +118,10 @@ struct apus_join {
 
 #define APUS_TASK_DECLARE_(name, type)                                               \
 	typedef type apus_state_##name;                                              \
-	static apus_poll apus_body_##name(struct apus_cx *cx, type *self);           \
+	static apus_poll apus_body_##name(struct apus_cx *cx, type *self, APUS_OUTERMOST_); \
 	static apus_poll apus_poll_##name(struct apus_cx *cx, void *apus_arg_)       \
 	{                                                                            \
-		return apus_body_##name(cx, (type *)apus_arg_);                      \
+		return apus_body_##name(cx, (type *)apus_arg_, 0);                   \
 	}
 
 #define APUS_TASK_KIND_(lane_, name, type, cleanup_)                                 \
@@ -294,16 +306,17 @@ APUS_INLINE apus_poll apus_join(struct apus_cx *cx, struct apus_join join, apus_
 
 /* ---- awaiting ------------------------------------------------------------- */
 
-/* Sets cx->frame on entry and restores it on every way out of the function. */
+/* Sets cx->frame on entry and restores a caller's on every way out of the function. */
 struct apus_scope {
 	struct apus_cx *cx;
 	struct apus_frame *frame, *outer;
-	bool was_suspended, suspended;
+	bool was_suspended, suspended, has_caller;
 };
 
-APUS_INLINE struct apus_scope apus_scope_enter(struct apus_cx *cx, struct apus_frame *frame)
+APUS_INLINE struct apus_scope apus_scope_enter(struct apus_cx *cx, struct apus_frame *frame,
+	bool has_caller)
 {
-	struct apus_scope scope = { cx, frame, cx->frame, frame->site != NULL, false };
+	struct apus_scope scope = { cx, frame, cx->frame, frame->site != NULL, false, has_caller };
 
 	cx->frame = frame;
 	return scope;
@@ -312,7 +325,8 @@ APUS_INLINE struct apus_scope apus_scope_enter(struct apus_cx *cx, struct apus_f
 /* A return that is not a suspension ends the function: its frame starts anew. */
 APUS_INLINE void apus_scope_leave(struct apus_scope *scope)
 {
-	scope->cx->frame = scope->outer;
+	if (scope->has_caller)
+		scope->cx->frame = scope->outer;
 	if (!scope->suspended)
 		scope->frame->site = NULL;
 #if APUS_DEBUG
@@ -322,17 +336,21 @@ APUS_INLINE void apus_scope_leave(struct apus_scope *scope)
 #endif
 }
 
-APUS_INLINE void apus_scope_await(struct apus_scope *scope, const struct apus_site *site)
+APUS_INLINE void apus_scope_await(struct apus_scope *scope)
 {
-	scope->frame->site = site;
-	scope->frame->since_ns = scope->cx->now_ns;
-	scope->frame->since_turn = scope->cx->turn;
+	scope->frame->site = NULL; /* it begins now, as apus_since is told by that */
 	/* A sub-task that lost the await before is nobody's now. */
 	scope->cx->suspended = NULL;
 }
 
-APUS_INLINE apus_poll apus_scope_suspend(struct apus_scope *scope)
+/* When it began is written down only where its first evaluation was in vain. */
+APUS_INLINE apus_poll apus_scope_suspend(struct apus_scope *scope, const struct apus_site *site)
 {
+	if (scope->frame->site != site) {
+		scope->frame->site = site;
+		scope->frame->since_ns = scope->cx->now_ns;
+		scope->frame->since_turn = scope->cx->turn;
+	}
 	scope->suspended = true;
 	if (scope->cx->suspended == NULL)
 		scope->cx->suspended = scope->frame;
@@ -341,7 +359,7 @@ APUS_INLINE apus_poll apus_scope_suspend(struct apus_scope *scope)
 
 #define APUS_SCOPE_(cx_, self_)                                               \
 	struct apus_scope apus_scope_ __attribute__((__cleanup__(apus_scope_leave))) = \
-		apus_scope_enter((cx_), &(self_)->frame)
+		apus_scope_enter((cx_), &(self_)->frame, APUS_HAS_CALLER_)
 
 /*
  * APUS_BEGIN(cx, self) ... APUS_END(result) enclose the body of a task or sub-task whose
@@ -382,12 +400,12 @@ APUS_INLINE apus_poll apus_scope_suspend(struct apus_scope *scope)
 		APUS_AWAIT_LABEL_                                             \
 		static const struct apus_site apus_site_ = { APUS_AWAIT_HERE_, __FILE__, \
 			__func__, text_, __LINE__ };                          \
-		apus_scope_await(&apus_scope_, &apus_site_);                  \
+		apus_scope_await(&apus_scope_);                               \
 		APUS_AWAIT_RESUME_                                            \
 		{                                                             \
 			const apus_poll apus_value_ = (__VA_ARGS__);          \
 			if (apus_value_ == APUS_PENDING)                      \
-				return apus_scope_suspend(&apus_scope_);      \
+				return apus_scope_suspend(&apus_scope_, &apus_site_); \
 			then;                                                 \
 		}                                                             \
 	} while (0)
@@ -465,7 +483,11 @@ APUS_INLINE apus_poll apus_sleep_until(struct apus_cx *cx, int64_t deadline_ns)
 /* The deadline of a relative time: counted from when the current await began. */
 APUS_INLINE int64_t apus_since(const struct apus_cx *cx, int64_t ns)
 {
-	return ns <= 0 ? cx->frame->since_ns : apus_ns_add(cx->frame->since_ns, ns);
+	int64_t since_ns;
+
+	APUS_DEBUG_ASSERT(cx->frame != NULL);
+	since_ns = cx->frame->site != NULL ? cx->frame->since_ns : cx->now_ns;
+	return ns <= 0 ? since_ns : apus_ns_add(since_ns, ns);
 }
 
 /* Sleeps for ns from when this await began; zero or less is ready at once. */
@@ -493,7 +515,8 @@ APUS_INLINE apus_poll apus_timeout(struct apus_cx *cx, int64_t ns, apus_poll inn
 /* Lets every other ready task run: ready again in the next turn. */
 APUS_INLINE apus_poll apus_yield(struct apus_cx *cx)
 {
-	if (cx->turn != cx->frame->since_turn)
+	APUS_DEBUG_ASSERT(cx->frame != NULL);
+	if (cx->frame->site != NULL && cx->turn != cx->frame->since_turn)
 		return 0;
 	cx->flags |= APUS_CX_YIELD;
 	return APUS_PENDING;

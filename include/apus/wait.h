@@ -58,8 +58,8 @@ struct apus_site {
  * the state of a task or sub-task; all zero is "at the beginning".
  */
 struct apus_frame {
-	const struct apus_site *site; /* where to go on; NULL: the start */
-	int64_t since_ns;    /* the turn's time when the current await began */
+	const struct apus_site *site; /* where to go on; NULL: the start, or it runs */
+	int64_t since_ns;    /* with a site: the turn's time when its await began */
 	uint64_t since_turn; /* and the turn */
 };
 

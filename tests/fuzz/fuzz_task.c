@@ -44,11 +44,17 @@ static unsigned below(unsigned bound)
 
 /* ---- awaitables, each held against the book --------------------------------------------- */
 
+/* When the await that is evaluated began. */
+static int64_t began_ns(const struct apus_cx *cx)
+{
+	return cx->frame->site != NULL ? cx->frame->since_ns : cx->now_ns;
+}
+
 static apus_poll passed(struct apus_cx *cx, int64_t ns)
 {
 	apus_poll got = apus_sleep(cx, ns);
 
-	FUZZ_MUST((got == 0) == (cx->now_ns >= cx->frame->since_ns + ns));
+	FUZZ_MUST((got == 0) == (cx->now_ns >= began_ns(cx) + ns));
 	return got;
 }
 
@@ -59,7 +65,7 @@ static apus_poll within(struct apus_cx *cx, int64_t ns, apus_poll inner)
 	if (inner != APUS_PENDING)
 		FUZZ_MUST(got == inner);
 	else
-		FUZZ_MUST((got == -ETIME) == (cx->now_ns >= cx->frame->since_ns + ns));
+		FUZZ_MUST((got == -ETIME) == (cx->now_ns >= began_ns(cx) + ns));
 	return got;
 }
 

@@ -1732,6 +1732,35 @@ END_TEST
 
 /* ---- frames ------------------------------------------------------------ */
 
+#if APUS_DEBUG
+struct frameless {
+	int polls;
+};
+
+APUS_TASK(frameless, struct frameless)
+{
+	self->polls++;
+	return apus_sleep(cx, APUS_SEC);
+}
+
+static void sleep_without_a_frame(void *arg)
+{
+	struct apus_loop *loop = loop_open(0);
+
+	(void)arg;
+	spawn_yielder(loop, 'n', 0, 5); /* leaves a frame of its own behind */
+	apus_spawn_slab(loop, frameless, NULL, NULL);
+	turns(loop, 1);
+}
+
+/* Promise 12: nothing says when its await began. */
+START_TEST(a_relative_time_without_a_frame_panics_in_a_debug_build)
+{
+	test_expect_panic("cx->frame", sleep_without_a_frame, NULL);
+}
+END_TEST
+#endif
+
 struct deep {
 	struct apus_frame frame;
 	struct deep_sub {
@@ -2286,6 +2315,9 @@ LOOP_TEST_MAIN("task",
 	after_stop_spawning_is_refused_and_claims_can_be_dropped,
 	a_claim_is_built_in_place_and_spawned_or_dropped,
 	spawning_a_claim_twice_panics,
+#if APUS_DEBUG
+	a_relative_time_without_a_frame_panics_in_a_debug_build,
+#endif
 	join_answers_the_outcome_and_gives_the_result,
 	a_second_join_answers_estale,
 	a_join_never_reaches_the_next_owner_of_the_slot,
