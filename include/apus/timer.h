@@ -49,7 +49,7 @@ enum {
 	APUS_WHEEL_LEVEL_BUCKETS = 1 << APUS_WHEEL_LEVEL_BITS,
 	APUS_WHEEL_LEVELS_MAX = 8, /* 8 x 8 bits: all 63 bits, even at 1 ns a bucket */
 	APUS_WHEEL_BUCKETS_MAX = APUS_WHEEL_LEVELS_MAX * APUS_WHEEL_LEVEL_BUCKETS,
-	APUS_WHEEL_RESOLUTION_NS = 1024
+	APUS_WHEEL_RESOLUTION_NS = 4096
 };
 
 /*
@@ -83,7 +83,7 @@ struct apus_wheel {
 };
 
 struct apus_wheel_config {
-	int64_t resolution_ns;  /* width of a bucket, rounded up to a power of two; 0: 1024 */
+	int64_t resolution_ns;  /* width of a bucket, rounded up to a power of two; 0: 4096 */
 	uint32_t unowned_count; /* slots for timers without an owner; 0: none */
 };
 

@@ -37,6 +37,13 @@ static void list_splice(struct apus_timer_link *to, struct apus_timer_link *from
 	list_init(from);
 }
 
+/* What stood before `first` is in other lists by now; `first` may be the head itself. */
+static void list_cut(struct apus_timer_link *head, struct apus_timer_link *first)
+{
+	head->next = first;
+	first->prev = head;
+}
+
 static struct apus_timer *timer_of(struct apus_timer_link *link)
 {
 	return apus_container_of(link, struct apus_timer, link);
@@ -266,13 +273,13 @@ static int64_t wheel_bound_ns(struct apus_wheel *wheel)
 static uint32_t wheel_move(struct apus_wheel *wheel, uint32_t budget)
 {
 	struct apus_timer_link batch = { &batch, &batch };
+	struct apus_timer_link *link = wheel->moving.next, *next;
 	uint32_t moved = 0;
 
-	for (; moved < budget && !list_is_empty(&wheel->moving); moved++) {
-		struct apus_timer_link *link = wheel->moving.next;
+	for (; moved < budget && link != &wheel->moving; moved++, link = next) {
 		int64_t deadline_ns = timer_of(link)->deadline_ns;
 
-		apus_timer_unlink(link);
+		next = link->next;
 		if (deadline_ns > wheel->elapsed_ns) {
 			apus_timer_link_last(apus_wheel_bucket(wheel, deadline_ns), link);
 			continue;
@@ -281,6 +288,7 @@ static uint32_t wheel_move(struct apus_wheel *wheel, uint32_t budget)
 		if (!due_insert(&wheel->due, link))
 			apus_timer_link_last(&batch, link);
 	}
+	list_cut(&wheel->moving, link);
 	due_merge(&wheel->due, &batch);
 	return moved;
 }
@@ -293,14 +301,14 @@ static uint32_t wheel_move(struct apus_wheel *wheel, uint32_t budget)
 static uint32_t wheel_part(struct apus_wheel *wheel, int64_t now_ns, uint32_t budget)
 {
 	struct apus_timer_link batch = { &batch, &batch };
+	struct apus_timer_link *link = wheel->moving.next, *next;
 	uint32_t parted = 0;
 
-	for (; parted < budget && !list_is_empty(&wheel->moving); parted++) {
-		struct apus_timer_link *link = wheel->moving.next;
+	for (; parted < budget && link != &wheel->moving; parted++, link = next) {
 		struct apus_timer_link *to = &wheel->crowd;
 		int64_t deadline_ns = timer_of(link)->deadline_ns;
 
-		apus_timer_unlink(link);
+		next = link->next;
 		if (deadline_ns > wheel->elapsed_ns) {
 			to = apus_wheel_bucket(wheel, deadline_ns);
 		} else if (deadline_ns <= now_ns) {
@@ -311,6 +319,7 @@ static uint32_t wheel_part(struct apus_wheel *wheel, int64_t now_ns, uint32_t bu
 		}
 		apus_timer_link_last(to, link);
 	}
+	list_cut(&wheel->moving, link);
 	due_merge(&wheel->due, &batch);
 	return parted;
 }

@@ -421,12 +421,12 @@ START_TEST(a_bucket_is_as_wide_as_the_resolution_rounded_up)
 
 	config_virtual(&config, 0);
 	loop = loop_open_with(&config);
-	ck_assert_int_eq(loop->wheel.bucket_mask_ns + 1, 1024);
+	ck_assert_int_eq(loop->wheel.bucket_mask_ns + 1, APUS_WHEEL_RESOLUTION_NS);
 	loop_close(loop);
 	config_virtual(&config, 0);
-	config.timer_resolution_ns = 3000;
+	config.timer_resolution_ns = 9000;
 	loop = loop_open_with(&config);
-	ck_assert_int_eq(loop->wheel.bucket_mask_ns + 1, 4096);
+	ck_assert_int_eq(loop->wheel.bucket_mask_ns + 1, 16384);
 	loop_close(loop);
 }
 END_TEST

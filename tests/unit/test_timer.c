@@ -536,11 +536,11 @@ START_TEST(emptied_buckets_are_cleared_a_budget_at_a_time)
 	wheel_start(0, 0);
 	probe_init(&won, on_fire);
 	for (int i = 1; i < 200; i++)
-		apus_timer_arm(&wheel, &won.timer, i * 1024);
+		apus_timer_arm(&wheel, &won.timer, i * APUS_WHEEL_RESOLUTION_NS);
 	apus_timer_disarm(&wheel, &won.timer);
-	arm(&due, 200 * 1024);
+	arm(&due, 200 * APUS_WHEEL_RESOLUTION_NS);
 	while (due.fired == 0) {
-		advance(200 * 1024, 4);
+		advance(200 * APUS_WHEEL_RESOLUTION_NS, 4);
 		ck_assert_uint_lt(turns++, 1000);
 	}
 	ck_assert_uint_ge(turns, 198 / 4);
@@ -900,7 +900,7 @@ END_TEST
 START_TEST(a_resolution_is_rounded_up_to_a_power_of_two)
 {
 	static const int64_t asked[] = { 0, 1, 2, 3, 1000, 1024, 1025, INT64_C(1) << 32 };
-	static const int64_t got[] = { 1024, 1, 2, 4, 1024, 1024, 2048, INT64_C(1) << 32 };
+	static const int64_t got[] = { 4096, 1, 2, 4, 1024, 1024, 2048, INT64_C(1) << 32 };
 
 	for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
 		wheel_start(0, asked[i]);
