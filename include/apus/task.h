@@ -509,6 +509,8 @@ APUS_INLINE apus_poll apus_timeout_at(struct apus_cx *cx, int64_t deadline_ns, a
 
 APUS_INLINE apus_poll apus_timeout(struct apus_cx *cx, int64_t ns, apus_poll inner)
 {
+	if (inner != APUS_PENDING)
+		return inner;
 	return apus_timeout_at(cx, apus_since(cx, ns), inner);
 }
 
