@@ -621,7 +621,7 @@ static int64_t do_list(struct sim_request *request)
 			break;
 		used += bytes;
 		file->place = entry->place;
-		strcpy(file->name, entry->name);
+		memcpy(file->name, entry->name, strlen(entry->name) + 1);
 	}
 	return (int64_t)used;
 }
