@@ -285,4 +285,8 @@ const struct apusi_backend apusi_backend_sim = {
 	.let_go = let_go,
 	.has_native = apusi_sim_has_native,
 	.begin_native = apusi_sim_begin_native,
+	.fix = apusi_sim_fix,
+	.unfix = apusi_sim_unfix,
+	.unfix_all = apusi_sim_unfix_all,
+	.is_fixed = apusi_sim_is_fixed,
 };

@@ -13,6 +13,7 @@
  * sim_inode.c    what a file holds, and what of it is on the disk
  * sim_tree.c     paths, directories, and the records of their changes
  * sim_file.c     open files, and what each call does
+ * sim_fixed.c    what sessions have shown
  * sim_request.c  calls on their way: when they are due, what goes wrong with them
  * sim_power.c    the power's failure, and what a test's author calls
  */
@@ -27,6 +28,7 @@ enum {
 	SIM_SECTOR = 512,
 	SIM_NAME_MAX = 255,
 	SIM_PATH_MAX = 4096,
+	SIM_FIXED = 16, /* sessions whose file and memory are kept, as over io_uring */
 	SIM_RECORDS = 512, /* changes of names that are kept from the disk, at most */
 	SIM_FILE_FIRST = SIM_FIRST + (1 << 28)
 };
@@ -89,11 +91,22 @@ struct sim_file {
 	char name[SIM_NAME_MAX + 1];
 };
 
+/* What a session has shown. */
+struct sim_fixed {
+	uint64_t owner;
+	struct sim_file *file; /* NULL: a free place */
+	struct iovec memory;
+	uint32_t generation;
+	uint32_t uses;
+	bool is_over;
+};
+
 struct sim_request {
 	struct apusi_native_op native; /* first */
 	struct sim_request *next_free;
 	struct apusi_native asked;
 	struct sim_file *file, *other; /* or NULL */
+	struct sim_fixed *fixed;       /* or NULL */
 	uint32_t index, generation;
 	int forced;   /* its answer, whatever it does: an errno; 0: its own */
 	bool is_live; /* not among the free */
@@ -109,6 +122,7 @@ struct sim_disk {
 	uint32_t record_count;
 	struct sim_file **files; /* by number - SIM_FILE_FIRST */
 	uint32_t file_count, file_room;
+	struct sim_fixed fixed[SIM_FIXED];
 	struct sim_request **requests; /* all that ever were, by index */
 	uint32_t request_count, request_room;
 	struct sim_request *free_requests;
@@ -186,6 +200,20 @@ void apusi_sim_file_let_go(struct sim_disk *disk, struct sim_file *file);
 void apusi_sim_file_shut(struct sim_disk *disk, struct sim_file *file);
 /* Carries it out. */
 int64_t apusi_sim_carry_out(struct sim_disk *disk, struct sim_request *request);
+
+/* ---- sim_fixed.c -------------------------------------------------------------------------- */
+
+int apusi_sim_fix(struct apus_io *io, uint64_t owner, int fd, const struct iovec *memory,
+	uint64_t *token);
+bool apusi_sim_is_fixed(const struct apus_io *io, uint64_t token);
+void apusi_sim_unfix(struct apus_io *io, uint64_t token);
+void apusi_sim_unfix_all(struct apus_io *io, uint64_t owner);
+/* The place that a request names, in use from here on; or -errno. */
+int apusi_sim_fixed_use(struct sim_disk *disk, const struct apusi_native *asked,
+	struct sim_fixed **out);
+void apusi_sim_fixed_back(struct sim_disk *disk, struct sim_fixed *place);
+/* All of them end: the disk does. */
+void apusi_sim_fixed_end(struct sim_disk *disk);
 
 /* ---- sim_request.c ---------------------------------------------------------------------------- */
 

@@ -297,7 +297,8 @@ static bool is_list(const struct apusi_native *asked)
 
 static bool is_read(const struct apusi_native *asked)
 {
-	return asked->opcode == APUSI_NATIVE_READ || asked->opcode == APUSI_NATIVE_READV;
+	return asked->opcode == APUSI_NATIVE_READ || asked->opcode == APUSI_NATIVE_READV ||
+	       asked->opcode == APUSI_NATIVE_READ_FIXED;
 }
 
 static int64_t do_transfer(struct sim_disk *disk, struct sim_request *request)

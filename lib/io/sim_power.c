@@ -31,6 +31,7 @@ void apusi_sim_disk_close(struct sim_world *world)
 	if (disk == NULL)
 		return;
 	apusi_sim_requests_end(disk);
+	apusi_sim_fixed_end(disk);
 	for (i = 0; i < disk->record_count; i++) {
 		free(disk->records[i].from.name);
 		free(disk->records[i].to.name);

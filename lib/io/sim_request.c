@@ -58,6 +58,8 @@ static const char *name_of(const struct apusi_native *asked)
 		[APUSI_NATIVE_READV] = "file readv",
 		[APUSI_NATIVE_WRITEV] = "file writev",
 		[APUSI_NATIVE_FSYNC] = "file sync",
+		[APUSI_NATIVE_READ_FIXED] = "file read fixed",
+		[APUSI_NATIVE_WRITE_FIXED] = "file write fixed",
 		[APUSI_NATIVE_FALLOCATE] = "file allocate",
 		[APUSI_NATIVE_OPENAT] = "file open",
 		[APUSI_NATIVE_CLOSE] = "file close",
@@ -85,6 +87,15 @@ static void file_back(struct sim_disk *disk, struct sim_file *file)
 	apusi_sim_file_let_go(disk, file);
 }
 
+/* What it held is let go. */
+static void files_back(struct sim_disk *disk, struct sim_request *request)
+{
+	file_back(disk, request->file);
+	file_back(disk, request->other);
+	if (request->fixed != NULL)
+		apusi_sim_fixed_back(disk, request->fixed);
+}
+
 /* What it answers; nobody touches what it was lent from here on. */
 static int64_t carry_out(struct sim_disk *disk, struct sim_request *request, bool is_dropped)
 {
@@ -98,8 +109,7 @@ static int64_t carry_out(struct sim_disk *disk, struct sim_request *request, boo
 	request->is_over = true;
 	disk->in_flight--;
 	disk->world->io->watched_count--;
-	file_back(disk, request->file);
-	file_back(disk, request->other);
+	files_back(disk, request);
 	return result;
 }
 
@@ -208,14 +218,34 @@ static struct sim_file *file_use(struct sim_world *world, int number)
 	return file;
 }
 
+static bool is_fixed(const struct apusi_native *asked)
+{
+	return asked->opcode == APUSI_NATIVE_READ_FIXED || asked->opcode == APUSI_NATIVE_WRITE_FIXED;
+}
+
+/* The file is that of the place, whatever number stands beside it. */
+static int fixed_use(struct sim_disk *disk, struct sim_request *request)
+{
+	int err = apusi_sim_fixed_use(disk, &request->asked, &request->fixed);
+
+	if (err)
+		return err;
+	request->file = request->fixed->file;
+	request->file->uses++;
+	return 0;
+}
+
 /* The paths are those of calls without a number, which say so as io_uring wants it. */
 static int files_use(struct sim_world *world, struct sim_request *request)
 {
 	const struct apusi_native *asked = &request->asked;
 
 	request->file = request->other = NULL;
+	request->fixed = NULL;
 	if (asked->fd == AT_FDCWD)
 		return 0;
+	if (is_fixed(asked))
+		return fixed_use(world->disk, request);
 	request->file = file_use(world, asked->fd);
 	if (request->file == NULL)
 		return -EBADF;
@@ -271,8 +301,7 @@ void apusi_sim_requests_end(struct sim_disk *disk)
 
 		if (!request->is_live || request->is_over)
 			continue;
-		file_back(disk, request->file);
-		file_back(disk, request->other);
+		files_back(disk, request);
 	}
 }
 

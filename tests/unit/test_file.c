@@ -941,44 +941,6 @@ APUS_TASK(gives_up_writing, struct user)
 
 /* ---- sessions --------------------------------------------------------------------------------- */
 
-static bool is_uring(struct apus_loop *loop)
-{
-	return strcmp(apus_loop_cx(loop)->io->backend->name, "uring") == 0;
-}
-
-/* The same over every backend, whether the kernel was shown anything or not. */
-APUS_TASK(writes_by_session, struct user)
-{
-	APUS_BEGIN(cx, self);
-	CHECK(apus_file_session_init(cx->loop, &self->session, self->file, 4096, 1) == -ESTALE);
-	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "session", O_RDWR | O_CREAT | O_TRUNC,
-		0600, &self->file));
-	CHECK(self->got == 0);
-	CHECK(apus_file_session_init(cx->loop, &self->session, self->file, 4096, 2) == 0);
-	self->page = apus_file_session_claim(&self->session);
-	self->got = apus_file_session_registration(cx->loop, &self->session);
-	CHECK(self->got == -ENOTSUP || is_uring(cx->loop));
-	memset(self->page, 's', 4096);
-	CHECK(apus_file_session_write(cx, &self->op, &self->session, self->page, 4097, 0) == -EINVAL);
-	CHECK(apus_file_session_write(cx, &self->op, &self->session, self->buffer, 1, 0) == -EINVAL);
-	APUS_AWAIT(self->got, apus_file_session_write(cx, &self->op, &self->session, self->page,
-		4096, 0));
-	CHECK(self->got == 4096);
-	APUS_AWAIT(self->got, apus_file_session_write(cx, &self->op, &self->session, self->page,
-		100, 4096));
-	CHECK(self->got == 100);
-	memset(self->page, 0, 4096);
-	APUS_AWAIT(self->got, apus_file_session_read(cx, &self->op, &self->session, self->page, 4096));
-	CHECK(self->got == 100 && ((char *)self->page)[99] == 's' && ((char *)self->page)[100] == 0);
-	/* Closed under the session: its operations reach nobody. */
-	APUS_AWAIT(self->got, apus_file_close(cx, &self->op, self->file));
-	CHECK(self->got == 0);
-	CHECK(apus_file_session_registration(cx->loop, &self->session) == -ESTALE);
-	CHECK(apus_file_session_read(cx, &self->op, &self->session, self->page, 0) == -ESTALE);
-	CHECK(apus_file_session_deinit(cx->loop, &self->session) == 0);
-	APUS_END(0);
-}
-
 START_TEST(a_session_reads_and_writes_until_its_file_is_closed)
 {
 	OVER_EACH_WAY(writes_by_session, (void)0, unlink("session"));
@@ -1150,36 +1112,6 @@ START_TEST(over_io_uring_a_session_keeps_no_file_open)
 	ck_assert_int_eq(got, 0);
 }
 END_TEST
-
-/* The 17th works as the others do. */
-APUS_TASK(opens_many_sessions, struct user)
-{
-	static struct apus_file_session sessions[17];
-
-	APUS_BEGIN(cx, self);
-	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "many", O_RDWR | O_CREAT, 0600,
-		&self->file));
-	CHECK(self->got == 0);
-	for (self->i = 0; self->i < 17; self->i++)
-		CHECK(apus_file_session_init(cx->loop, &sessions[self->i], self->file, 4096, 1) == 0);
-	self->got = apus_file_session_registration(cx->loop, &sessions[0]);
-	if (self->got == -ENOTSUP)
-		return 1;
-	CHECK(self->got == 0);
-	CHECK(apus_file_session_registration(cx->loop, &sessions[15]) == 0);
-	CHECK(apus_file_session_registration(cx->loop, &sessions[16]) == -ENOBUFS);
-	for (self->i = 0; self->i < 17; self->i++) {
-		self->page = apus_file_session_claim(&sessions[self->i]);
-		*(char *)self->page = (char)('a' + self->i);
-		APUS_AWAIT(self->got, apus_file_session_write(cx, &self->op, &sessions[self->i],
-			self->page, 1, self->i));
-		CHECK(self->got == 1);
-	}
-	for (self->i = 0; self->i < 17; self->i++)
-		CHECK(apus_file_session_deinit(cx->loop, &sessions[self->i]) == 0);
-	apus_file_drop(cx->loop, self->file);
-	APUS_END(0);
-}
 
 START_TEST(over_io_uring_the_seventeenth_session_is_not_registered_and_works)
 {
@@ -1518,35 +1450,6 @@ START_TEST(a_loop_closes_although_a_helper_hangs)
 		sched_yield();
 }
 END_TEST
-
-APUS_TASK(many_at_once, struct user)
-{
-	static char buffers[8][64];
-
-	APUS_BEGIN(cx, self);
-	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "many", O_RDWR | O_CREAT, 0600,
-		&self->file));
-	CHECK(self->got == 0);
-	for (self->i = 0; self->i < 8; self->i++) {
-		memset(buffers[self->i], 'a' + (int)self->i, 64);
-		CHECK(apus_file_write_at(cx, &self->ops[self->i], self->file, buffers[self->i], 64,
-			64 * self->i) == APUS_PENDING);
-	}
-	CHECK(apus_file_write_at(cx, &self->ops[0], self->file, buffers[1], 64, 0) == -EBUSY);
-	CHECK(apus_file_sync(cx, &self->ops[0], self->file) == -EBUSY);
-	for (self->i = 8; self->i-- > 0;) {
-		APUS_AWAIT(self->got, apus_file_write_at(cx, &self->ops[self->i], self->file,
-			buffers[self->i], 64, 64 * self->i));
-		CHECK(self->got == 64);
-	}
-	for (self->i = 0; self->i < 8; self->i++) {
-		APUS_AWAIT(self->got, apus_file_read_at(cx, &self->op, self->file, self->buffer, 64,
-			64 * self->i));
-		CHECK(self->got == 64 && memcmp(self->buffer, buffers[self->i], 64) == 0);
-	}
-	apus_file_drop(cx->loop, self->file);
-	APUS_END(0);
-}
 
 START_TEST(many_are_in_flight_at_once_and_awaited_in_any_order)
 {

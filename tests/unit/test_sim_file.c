@@ -215,6 +215,58 @@ START_TEST(a_full_disk_answers_what_fitted_and_then_enospc)
 }
 END_TEST
 
+START_TEST(many_are_in_flight_at_once_and_awaited_in_any_order)
+{
+	OVER_SEEDS(many_at_once, (void)0, (void)0);
+}
+END_TEST
+
+/* ---- sessions --------------------------------------------------------------------------------- */
+
+START_TEST(a_session_reads_and_writes_until_its_file_is_closed)
+{
+	OVER_SEEDS(writes_by_session, (void)0, (void)0);
+}
+END_TEST
+
+START_TEST(the_seventeenth_session_is_not_registered_and_works)
+{
+	OVER_SEEDS(opens_many_sessions, (void)0, expect_file(loop, "many", "abcdefghijklmnopq"));
+}
+END_TEST
+
+/* The place ends in the middle of a write, and is the next one's when that is through. */
+APUS_TASK(ends_in_flight, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "late", O_RDWR | O_CREAT, 0600,
+		&self->file));
+	CHECK(self->got == 0);
+	CHECK(apus_file_session_init(cx->loop, &self->session, self->file, 4096, 1) == 0);
+	CHECK(apus_file_session_registration(cx->loop, &self->session) == 0);
+	self->page = apus_file_session_claim(&self->session);
+	memcpy(self->page, "late", 4);
+	CHECK(apus_file_session_write(cx, &self->op, &self->session, self->page, 4, 0) ==
+		APUS_PENDING);
+	CHECK(apus_file_drop(cx->loop, self->file) == 0);
+	CHECK(apus_file_session_registration(cx->loop, &self->session) == -ESTALE);
+	APUS_AWAIT(self->got, apus_file_session_write(cx, &self->op, &self->session, self->page, 4,
+		0));
+	CHECK(self->got > 0 && self->got <= 4); /* short, and nobody left to complete it */
+	CHECK(apus_file_session_deinit(cx->loop, &self->session) == 0);
+	APUS_END(0);
+}
+
+START_TEST(a_session_that_ends_in_flight_keeps_its_file_until_then)
+{
+	unsigned i;
+
+	OVER_SEEDS(ends_in_flight, (void)0,
+		for (i = 0; i < SIM_FIXED; i++)
+			ck_assert_ptr_null(apusi_sim_world_of(apus_loop_cx(loop)->io)->disk->fixed[i].file));
+}
+END_TEST
+
 /* ---- names ------------------------------------------------------------------------------------ */
 
 APUS_TASK(paths, struct user)
@@ -1237,6 +1289,10 @@ TEST_MAIN("sim_file",
 	refusals_are_the_systems_own,
 	a_range_is_copied_from_file_to_file,
 	a_full_disk_answers_what_fitted_and_then_enospc,
+	many_are_in_flight_at_once_and_awaited_in_any_order,
+	a_session_reads_and_writes_until_its_file_is_closed,
+	the_seventeenth_session_is_not_registered_and_works,
+	a_session_that_ends_in_flight_keeps_its_file_until_then,
 	paths_are_made_renamed_and_removed,
 	opening_follows_its_flags,
 	a_directory_is_listed_once_each_while_it_changes,

@@ -199,6 +199,26 @@ START_TEST(everything_that_was_told_is_written_in_order)
 }
 END_TEST
 
+/* What a power cut leaves of it is for test_ttt_power.c. */
+START_TEST(with_sync_all_that_is_written_is_said_to_be_on_the_disk)
+{
+	struct scribe_config config = {.journal = some_path(), .ring_bytes = RING, .cpu = -1,
+		.syncs = true};
+	static struct scribe scribe;
+
+	ck_assert_int_eq(scribe_start(&scribe, &config), 0);
+	for (uint64_t n = 0; n < 5000; n++) {
+		tell(&scribe, n);
+		if (apus_load_acquire(&scribe.durable_count) > n + 1)
+			ck_abort_msg("more is on the disk than was told");
+	}
+	ck_assert_int_eq(scribe_stop(&scribe), 0);
+	ck_assert_uint_eq(scribe.durable_count, 5000);
+	check_file(config.journal, 5000);
+	unlink(config.journal);
+}
+END_TEST
+
 START_TEST(a_file_that_cannot_be_is_refused_with_its_reason)
 {
 	struct scribe_config config = {.journal = "/no/such/folder/journal", .ring_bytes = RING,
@@ -364,6 +384,7 @@ TEST_MAIN("ttt_journal",
 	a_journal_cut_at_any_byte_is_read_to_the_last_whole_record,
 	a_byte_that_changed_is_found_and_what_was_before_it_is_read,
 	everything_that_was_told_is_written_in_order,
+	with_sync_all_that_is_written_is_said_to_be_on_the_disk,
 	a_file_that_cannot_be_is_refused_with_its_reason,
 	a_full_disk_is_an_alarm_and_back_pressure_and_not_a_loss,
 	a_disk_that_stays_full_is_an_error_in_the_end,
