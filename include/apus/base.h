@@ -17,8 +17,12 @@
 #include <stdint.h>
 
 #ifdef __cplusplus
-#define APUS_BEGIN_DECLS extern "C" {
-#define APUS_END_DECLS }
+/* A function may have the name of its struct: to -Wshadow of g++ it hides a constructor. */
+#define APUS_BEGIN_DECLS                             \
+	extern "C" {                                 \
+	_Pragma("GCC diagnostic push")               \
+	_Pragma("GCC diagnostic ignored \"-Wshadow\"")
+#define APUS_END_DECLS _Pragma("GCC diagnostic pop") }
 #else
 #define APUS_BEGIN_DECLS
 #define APUS_END_DECLS
