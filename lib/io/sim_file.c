@@ -414,24 +414,24 @@ static size_t take_step(const struct sim_file *file, unsigned char *buffer, uint
 typedef int64_t step_fn(struct sim_disk *disk, const struct sim_request *request,
 	const unsigned char *data, size_t bytes, uint64_t done);
 
-static int64_t pump(struct sim_disk *disk, const struct sim_request *request, uint64_t bytes,
+/* 0, also at the end of the file, or an error; *done bytes were moved. */
+static int64_t pump(struct sim_disk *disk, const struct sim_request *request, uint64_t *done,
 	step_fn *put_step)
 {
 	unsigned char *buffer = apusi_sim_memory(NULL, STEP_BYTES);
-	uint64_t done = 0;
+	uint64_t bytes = (uintptr_t)request->asked.data;
 	int64_t put = 0;
 
-	while (done < bytes) {
-		size_t part = take_step(request->file, buffer, request->asked.offset + done,
-			bytes - done);
+	for (*done = 0; *done < bytes; *done += (uint64_t)put) {
+		size_t part = take_step(request->file, buffer, request->asked.offset + *done,
+			bytes - *done);
 
-		put = part != 0 ? put_step(disk, request, buffer, part, done) : 0;
+		put = part != 0 ? put_step(disk, request, buffer, part, *done) : 0;
 		if (put <= 0)
 			break;
-		done += (uint64_t)put;
 	}
 	free(buffer);
-	return done != 0 ? (int64_t)done : put;
+	return put < 0 ? put : 0;
 }
 
 static int64_t copy_step(struct sim_disk *disk, const struct sim_request *request,
@@ -447,7 +447,8 @@ static int64_t copy_step(struct sim_disk *disk, const struct sim_request *reques
 static int64_t do_copy(struct sim_disk *disk, struct sim_request *request)
 {
 	struct sim_world *world = disk->world;
-	int err = read_check(request->file);
+	int64_t err = read_check(request->file);
+	uint64_t done = 0;
 
 	if (!err)
 		err = write_check(request->other);
@@ -455,7 +456,9 @@ static int64_t do_copy(struct sim_disk *disk, struct sim_request *request)
 		err = failed_by_chance(world, APUS_SIM_FILE_READ, world->config.read_error_ppm);
 	if (!err)
 		err = failed_by_chance(world, APUS_SIM_FILE_WRITE, world->config.write_error_ppm);
-	return err ? err : pump(disk, request, (uintptr_t)request->asked.data, copy_step);
+	if (!err)
+		err = pump(disk, request, &done, copy_step);
+	return err ? err : (int64_t)done; /* fewer are the end of the file, and nothing else */
 }
 
 /* A handle that was closed meanwhile: nobody holds the socket open for us. */
@@ -473,11 +476,14 @@ static int64_t send_step(struct sim_disk *disk, const struct sim_request *reques
 static int64_t do_send(struct sim_disk *disk, struct sim_request *request)
 {
 	struct sim_world *world = disk->world;
-	int err = read_check(request->file);
+	int64_t err = read_check(request->file);
+	uint64_t done = 0;
 
 	if (!err)
 		err = failed_by_chance(world, APUS_SIM_FILE_READ, world->config.read_error_ppm);
-	return err ? err : pump(disk, request, (uintptr_t)request->asked.data, send_step);
+	if (!err)
+		err = pump(disk, request, &done, send_step);
+	return done != 0 ? (int64_t)done : err;
 }
 
 /* ---- names ------------------------------------------------------------------------------------------ */

@@ -215,6 +215,38 @@ START_TEST(a_full_disk_answers_what_fitted_and_then_enospc)
 }
 END_TEST
 
+APUS_TASK(copies_too_much, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "from", O_RDONLY, 0, &self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "to", O_WRONLY | O_CREAT, 0600,
+		&self->other));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_copy(cx, &self->op, self->file, 0, self->other, 0, 8192));
+	apus_file_drop(cx->loop, self->file);
+	apus_file_drop(cx->loop, self->other);
+	APUS_END(-self->got);
+}
+
+/* Fewer bytes would be the end of the source. */
+START_TEST(a_copy_that_does_not_fit_says_so)
+{
+	static const char content[8192];
+
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		struct apus_loop *loop;
+
+		weather_gentle(seed);
+		weather.disk_bytes = 8192 + 4096;
+		loop = weather_loop();
+		ck_assert_int_eq(apus_sim_file_make(loop, "/from", content, sizeof content), 0);
+		ck_assert_int_eq(apus_run(loop, copies_too_much, NULL), ENOSPC);
+		loop_close(loop);
+	}
+}
+END_TEST
+
 START_TEST(many_are_in_flight_at_once_and_awaited_in_any_order)
 {
 	OVER_SEEDS(many_at_once, (void)0, (void)0);
@@ -1289,6 +1321,7 @@ TEST_MAIN("sim_file",
 	refusals_are_the_systems_own,
 	a_range_is_copied_from_file_to_file,
 	a_full_disk_answers_what_fitted_and_then_enospc,
+	a_copy_that_does_not_fit_says_so,
 	many_are_in_flight_at_once_and_awaited_in_any_order,
 	a_session_reads_and_writes_until_its_file_is_closed,
 	the_seventeenth_session_is_not_registered_and_works,
