@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "io/backend.h"
+#include "wait/wake.h"
 
 /*
  * The kernel's defects, lettered.
@@ -24,10 +25,13 @@
  *     carries the old token, and is modified.
  * [C] Regular files, directories and /dev/null are EPERM.
  * [D] What is level-triggered and nobody reads is reported for ever: everything is
- *     edge-triggered but the wake descriptor, and datagram sockets of ours until that happens.
- *     Those are removed before they are closed: see [A].
+ *     edge-triggered but datagram sockets of ours, until that happens.  Those are removed
+ *     before they are closed: see [A].
  * [E] epoll_wait counts milliseconds.  epoll_pwait2 (Linux 5.11) counts nanoseconds; ppoll
  *     on the epoll descriptor does too, for one more system call.
+ * [F] Each write to an eventfd is an edge, also where it was readable before.  So the wake
+ *     descriptor is never read: who parks has set a flag that somebody takes and then writes,
+ *     and a write that came before finds its wake in the inbox.  A pipe would fill up.
  */
 
 /* A token that names no slot. */
@@ -110,10 +114,10 @@ static uint32_t reap(struct apus_io *io, int64_t timeout_ns, uint32_t budget)
 	for (i = 0; i < n; i++) {
 		const struct epoll_event *event = &epoll->events[i];
 
-		if (apus_unlikely(event->data.u64 == WAKE_TOKEN))
-			apusi_io_drain_wake(io);
-		else
+		if (apus_likely(event->data.u64 != WAKE_TOKEN))
 			apusi_io_event(io, event->data.u64, ready_of(event->events));
+		else if (!apusi_wake_counts()) /* see [F] */
+			apusi_io_drain_wake(io);
 	}
 	return n > 0 ? (uint32_t)n : 0;
 }
@@ -170,7 +174,7 @@ static void take_out(struct apus_io *io, struct apusi_slot *slot)
 static int set_wake(struct apus_io *io, int fd)
 {
 	struct epoll *epoll = io->state;
-	struct epoll_event event = { .events = EPOLLIN, .data.u64 = WAKE_TOKEN };
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u64 = WAKE_TOKEN };
 
 	if (io->wake_fd >= 0)
 		(void)epoll_ctl(epoll->fd, EPOLL_CTL_DEL, io->wake_fd, NULL);

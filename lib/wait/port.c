@@ -156,6 +156,20 @@ void apusi_port_leave(struct apusi_port *port)
 }
 
 /*
+ * Of a counter that is full the write is refused, and a refused write is no edge (epoll.c [F]).
+ * It takes 2^64 writes; who meets it nevertheless begins again.  A full pipe is being emptied.
+ */
+static APUS_COLD void port_ring_full(struct apusi_port *port)
+{
+	const uint64_t one = 1;
+	uint64_t count;
+
+	if (apusi_wake_counts() && read(port->ring_fd, &count, sizeof count) > 0 &&
+	    write(port->ring_fd, &one, sizeof one) < 0)
+		return; /* somebody else has filled it, whose write was the edge */
+}
+
+/*
  * [B] in lib/loop/idle.c sets `parked` with a full exchange and then looks at the inbox; we
  * have published with a full exchange, and now look at `parked`.  One sees the other.  Only
  * who takes the flag writes, so a burst of wakes is one write.
@@ -164,12 +178,11 @@ void apusi_port_ring(struct apusi_port *port)
 {
 	const uint64_t one = 1;
 	int saved = errno;
-	ssize_t ignored;
 
 	if (apus_load_full(&port->parked) == 0 || apus_exchange_full(&port->parked, 0) == 0)
 		return;
-	ignored = write(port->ring_fd, &one, sizeof one);
-	(void)ignored;
+	if (apus_unlikely(write(port->ring_fd, &one, sizeof one) < 0 && errno == EAGAIN))
+		port_ring_full(port);
 	errno = saved;
 }
 

@@ -28,3 +28,8 @@ int apusi_wake_open(int ends[2])
 	}
 	return err;
 }
+
+bool apusi_wake_counts(void)
+{
+	return false;
+}

@@ -482,7 +482,7 @@ static void wake_fill(const struct apusi_port *port)
 			continue;
 }
 
-/* S6: a counter that is full answers EAGAIN: it is readable, so the loop wakes all the same. */
+/* S6: a counter that is full answers EAGAIN, which is no edge: the loop wakes all the same. */
 START_TEST(a_full_eventfd_neither_blocks_nor_loses_a_wake)
 {
 	struct apus_waker waker = { NULL, 0 };
@@ -499,15 +499,17 @@ START_TEST(a_full_eventfd_neither_blocks_nor_loses_a_wake)
 	turns(loop, 1);
 	eventfd_take(port->wake_fd);
 	wake_fill(port);
+	if (apus_loop_cx(loop)->io->kind == APUS_IO_EPOLL)
+		turns(loop, 1); /* parks until the fill, and leaves it: the next write is refused */
 	apus_store_relaxed(&port->parked, 1);
 	errno = 1234;
 	ck_assert_int_eq(apus_wake(waker), 0);
 	ck_assert_int_eq(errno, 1234);
 	turns(loop, 1);
 	ck_assert_uint_eq(polls, 2);
-	turns(loop, 1); /* parks, and the full counter ends that */
+	turns(loop, 1); /* parks, and the counter ends that */
 	if (APUS_WITH_LINUX) /* a pipe is emptied bit by bit */
-		ck_assert_uint_eq(eventfd_take(port->wake_fd), 0);
+		ck_assert_uint_le(eventfd_take(port->wake_fd), 1);
 	loop_close(loop);
 }
 END_TEST
