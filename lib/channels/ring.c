@@ -1,35 +1,10 @@
 #include <string.h>
 
-#include "channels/line.h"
-#include "channels/owner.h"
+#include "channels/ring.h"
 #include "wait/process.h"
 
 /* "apusring", and the layout's number. */
 static const uint64_t MAGIC = UINT64_C(0x676e697273757061) + 1;
-
-enum { UNIT = APUS_RING_HEADER_BYTES };
-
-/* The low bits of a turn; places are multiples of UNIT. */
-enum turn { CLAIMED = 1, COMMITTED = 2, PADDING = 3, PASSED = 4 };
-
-struct header {
-	uint64_t turn;
-	uint32_t bytes; /* of the payload, also of padding */
-	uint32_t owner;
-};
-
-_Static_assert(sizeof(struct header) == UNIT, "a header is one unit");
-
-/* Whoever else writes the memory may have put a place between units: it is rounded down. */
-static struct header *header_at(const struct apus_ring *ring, uint64_t at)
-{
-	return (struct header *)(void *)(ring->data + (at & ring->mask & ~(uint64_t)(UNIT - 1)));
-}
-
-static uint64_t record_size(size_t bytes)
-{
-	return (bytes + sizeof(struct header) + UNIT - 1) & ~(uint64_t)(UNIT - 1);
-}
 
 /* ---- the lock of senders ----------------------------------------------------- */
 
@@ -60,25 +35,6 @@ static void senders_unlock(struct apus_ring *ring)
 
 /* ---- holes ------------------------------------------------------------------- */
 
-/* A hole's word: where it lies and its size, in units, and whether it was answered. */
-#define HOLE_HELD (UINT64_C(1) << 62)
-#define HOLE_ANSWERED (UINT64_C(1) << 63)
-
-static uint64_t hole_word(const struct apus_ring *ring, uint64_t at, uint64_t size)
-{
-	return HOLE_HELD | (at & ring->mask) / UNIT << 28 | size / UNIT;
-}
-
-static uint64_t hole_offset(uint64_t word)
-{
-	return (word >> 28 & ((UINT64_C(1) << 28) - 1)) * UNIT;
-}
-
-static uint64_t hole_size(uint64_t word)
-{
-	return (word & ((UINT64_C(1) << 28) - 1)) * UNIT;
-}
-
 /* The claimant's answer to a record that was passed over. */
 static int hole_answer(struct apus_ring *ring, uint64_t at)
 {
@@ -90,56 +46,11 @@ static int hole_answer(struct apus_ring *ring, uint64_t at)
 
 		if (word != 0 && apus_load_relaxed(&hole->at) == at) {
 			/* [F] What we wrote into the bytes is before whoever has them next. */
-			apus_swap_acq_rel(&hole->word, &word, word | HOLE_ANSWERED);
+			apus_swap_acq_rel(&hole->word, &word, word | APUSI_HOLE_ANSWERED);
 			break;
 		}
 	}
 	return -ESTALE;
-}
-
-/* The reader gives it back to the senders. */
-static uint64_t hole_close(struct apus_ring *ring, struct apus_ring_hole *hole)
-{
-	struct apus_ring_memory *memory = ring->memory;
-	uint64_t size = hole_size(apus_load_relaxed(&hole->word));
-
-	apus_store_release(&hole->word, 0);
-	apus_store_release(&memory->hole_count, memory->hole_count - 1);
-	apus_store_relaxed(&memory->held_bytes, memory->held_bytes - size);
-	return size;
-}
-
-/*
- * Nobody will answer: the claimant's process is dead, or the record was not passed over after
- * all, because the reader before us died between the two.  The turn is the record's own until
- * senders have padded over the hole, which they cannot before a reader has gone on.
- */
-static bool hole_is_forlorn(struct apus_ring *ring, const struct apus_ring_hole *hole)
-{
-	uint64_t at = apus_load_relaxed(&hole->at);
-	uint64_t how = apus_load_acquire(&header_at(ring, at)->turn) - at;
-
-	return how == CLAIMED || how == COMMITTED || how == PADDING ||
-	       apusi_owner_is_dead(ring->memory, (uint32_t)hole->owner);
-}
-
-/* Those that were answered; with_dead: also those that nobody will answer. */
-static uint64_t holes_close(struct apus_ring *ring, bool with_dead)
-{
-	struct apus_ring_memory *memory = ring->memory;
-	uint64_t size = 0;
-	uint32_t i;
-
-	for (i = 0; i < APUS_RING_HOLES && memory->hole_count != 0; i++) {
-		struct apus_ring_hole *hole = &memory->holes[i];
-		uint64_t word = apus_load_acquire(&hole->word);
-
-		if (word & HOLE_ANSWERED || (word != 0 && with_dead && hole_is_forlorn(ring, hole)))
-			size += hole_close(ring, hole);
-	}
-	if (size != 0)
-		apus_bell_look(&memory->send_bell, &ring->send);
-	return size;
 }
 
 /*
@@ -156,11 +67,11 @@ static uint64_t reach(const struct apus_ring *ring, uint64_t at, uint64_t *skip)
 		return best;
 	for (i = 0; i < APUS_RING_HOLES; i++) {
 		uint64_t word = apus_load_acquire(&ring->memory->holes[i].word);
-		uint64_t distance = hole_offset(word) - offset;
+		uint64_t distance = apusi_hole_offset(word) - offset;
 
-		if (hole_size(word) != 0 && distance < best) {
+		if (apusi_hole_size(word) != 0 && distance < best) {
 			best = distance;
-			*skip = hole_size(word);
+			*skip = apusi_hole_size(word);
 		}
 	}
 	return best;
@@ -170,10 +81,10 @@ static uint64_t reach(const struct apus_ring *ring, uint64_t at, uint64_t *skip)
 
 static void pad(struct apus_ring *ring, uint64_t at, uint64_t size)
 {
-	struct header *header = header_at(ring, at);
+	struct apusi_ring_header *header = apusi_ring_at(ring, at);
 
 	header->bytes = (uint32_t)(size - sizeof *header);
-	apus_store_relaxed(&header->turn, at | PADDING);
+	apus_store_relaxed(&header->turn, at | APUSI_PADDING);
 }
 
 /*
@@ -224,17 +135,17 @@ static bool holds_a_ring(const struct apus_ring *ring)
 static int claim_locked(struct apus_ring *ring, size_t bytes, struct apus_claim *claim)
 {
 	struct apus_ring_memory *memory = ring->memory;
-	uint64_t size = record_size(bytes), at = apus_load_relaxed(&memory->tail);
-	struct header *header;
+	uint64_t size = apusi_ring_size(bytes), at = apus_load_relaxed(&memory->tail);
+	struct apusi_ring_header *header;
 
 	if (apus_load_relaxed(&memory->closed))
 		return -EPIPE;
 	if (!place_claim(ring, size, &at))
 		return holds_a_ring(ring) ? -EAGAIN : -EBADMSG;
-	header = header_at(ring, at);
+	header = apusi_ring_at(ring, at);
 	header->bytes = (uint32_t)bytes;
 	header->owner = ring->id;
-	apus_store_relaxed(&header->turn, at | CLAIMED);
+	apus_store_relaxed(&header->turn, at | APUSI_CLAIMED);
 	apus_store_release(&memory->tail, at + size); /* [T] */
 	claim->data = header + 1;
 	claim->bytes = bytes;
@@ -356,7 +267,7 @@ apus_poll apus_ring_claim(struct apus_cx *cx, struct apus_ring *ring, size_t byt
 	view = view_of(ring);
 	return apusi_line_wait(cx, &view,
 		ring->flags & APUS_RING_SHARED ? &shared_sender_kind : &sender_kind,
-		record_size(bytes), &want);
+		apusi_ring_size(bytes), &want);
 }
 
 int apus_ring_wait_claim(struct apus_ring *ring, int64_t timeout_ns, size_t bytes,
@@ -369,15 +280,15 @@ int apus_ring_wait_claim(struct apus_ring *ring, int64_t timeout_ns, size_t byte
 	if (err)
 		return err;
 	view = view_of(ring);
-	return (int)apusi_line_block(&view, timeout_ns, record_size(bytes), &want);
+	return (int)apusi_line_block(&view, timeout_ns, apusi_ring_size(bytes), &want);
 }
 
 /* ---- committing -------------------------------------------------------------- */
 
 static int claim_end(struct apus_ring *ring, const struct apus_claim *claim, uint64_t how)
 {
-	struct header *header = header_at(ring, claim->at);
-	uint64_t turn = claim->at | CLAIMED;
+	struct apusi_ring_header *header = apusi_ring_at(ring, claim->at);
+	uint64_t turn = claim->at | APUSI_CLAIMED;
 
 	/* [A], or [P] was faster. */
 	if (!apus_swap_acq_rel(&header->turn, &turn, claim->at | how))
@@ -388,233 +299,13 @@ static int claim_end(struct apus_ring *ring, const struct apus_claim *claim, uin
 
 int apus_ring_commit(struct apus_ring *ring, const struct apus_claim *claim)
 {
-	return claim_end(ring, claim, COMMITTED);
+	return claim_end(ring, claim, APUSI_COMMITTED);
 }
 
 /* What is left is padding, of the record's size. */
 int apus_ring_abort(struct apus_ring *ring, const struct apus_claim *claim)
 {
-	return claim_end(ring, claim, PADDING);
-}
-
-/* ---- reading ----------------------------------------------------------------- */
-
-static void head_publish(struct apus_ring *ring, uint64_t head)
-{
-	apus_store_release(&ring->memory->head, head); /* [C] */
-	apus_bell_look(&ring->memory->send_bell, &ring->send);
-}
-
-/* Beyond what the reader skips nothing was read: it goes back at once. */
-static void reader_skip(struct apus_ring *ring, uint64_t size)
-{
-	bool is_released = apus_load_relaxed(&ring->memory->head) == ring->next;
-
-	ring->next += size;
-	if (is_released)
-		head_publish(ring, ring->next);
-}
-
-/* There is something between the reader and the tail. */
-static bool reader_sees(struct apus_ring *ring)
-{
-	if (ring->next == ring->seen_tail)
-		ring->seen_tail = apus_load_acquire(&ring->memory->tail); /* [U] */
-	return ring->next != ring->seen_tail;
-}
-
-/* In memory that others write a size is not believed. */
-static bool size_is_sound(const struct apus_ring *ring, uint64_t size)
-{
-	return size != 0 && size % UNIT == 0 && size <= ring->seen_tail - ring->next &&
-	       size <= ring->mask + 1 - (ring->next & ring->mask);
-}
-
-static int reader_empty(struct apus_ring *ring)
-{
-	if (!apus_load_acquire(&ring->memory->closed))
-		return -EAGAIN;
-	/* It was claimed before it was closed. */
-	return reader_sees(ring) ? -EAGAIN : -EPIPE;
-}
-
-int apus_ring_try_read(struct apus_ring *ring, struct apus_record *record)
-{
-	if (apus_unlikely(ring->memory->hole_count != 0))
-		holes_close(ring, false);
-	while (reader_sees(ring)) {
-		struct header *header = header_at(ring, ring->next);
-		uint64_t turn = apus_load_acquire(&header->turn); /* [B] */
-		uint32_t bytes = apus_load_relaxed(&header->bytes); /* once: others write here */
-		uint64_t size = record_size(bytes), how = turn - ring->next;
-
-		if (how == CLAIMED)
-			return -EAGAIN;
-		if ((how != COMMITTED && how != PADDING) || !size_is_sound(ring, size))
-			return -EBADMSG;
-		if (how == PADDING) {
-			reader_skip(ring, size);
-			continue;
-		}
-		record->data = header + 1;
-		record->bytes = bytes;
-		record->end = ring->last_end = ring->next += size;
-		return 0;
-	}
-	return reader_empty(ring);
-}
-
-void apus_ring_release(struct apus_ring *ring, const struct apus_record *record)
-{
-	/* Behind the last record that was read there is nothing to keep. */
-	uint64_t head = record->end == ring->last_end ? ring->next : record->end;
-
-	APUS_DEBUG_ASSERT(head - apus_load_relaxed(&ring->memory->head) <= ring->mask + 1);
-	head_publish(ring, head);
-}
-
-/* ---- waiting for a record ---------------------------------------------------- */
-
-/* Also the end, and what must not be: there is something to be told. */
-static bool reader_is_ready(const void *object, uint64_t need)
-{
-	const struct apus_ring *ring = object;
-	uint64_t next = ring->next;
-
-	(void)need;
-	if (apus_load_acquire(&ring->memory->tail) == next)
-		return apus_load_acquire(&ring->memory->closed) != 0;
-	return apus_load_acquire(&header_at(ring, next)->turn) != (next | CLAIMED);
-}
-
-static bool reader_poll(const struct apusi_poller *poller)
-{
-	return reader_is_ready(poller->object, 1);
-}
-
-static bool reader_arm(struct apusi_poller *poller)
-{
-	struct apus_ring *ring = poller->object;
-
-	return apusi_bell_set(&ring->memory->recv_bell, APUS_BELL_ASLEEP) &&
-	       !reader_is_ready(ring, 1);
-}
-
-static void reader_disarm(struct apusi_poller *poller)
-{
-	apusi_bell_clear(&((struct apus_ring *)poller->object)->memory->recv_bell);
-}
-
-static void reader_dropped(struct apusi_poller *poller)
-{
-	apus_store_release(&((struct apus_ring *)poller->object)->recv.waiter, NULL);
-}
-
-static const struct apusi_poller_kind reader_kind = {
-	reader_poll, reader_arm, reader_disarm, reader_dropped
-};
-static const struct apusi_poller_kind shared_reader_kind = {
-	reader_poll, NULL, NULL, reader_dropped
-};
-
-static struct apusi_side reader_side(struct apus_ring *ring)
-{
-	return (struct apusi_side){ &ring->recv, &ring->memory->recv_bell, ring->always };
-}
-
-apus_poll apus_ring_read(struct apus_cx *cx, struct apus_ring *ring, struct apus_record *record)
-{
-	struct apusi_side side;
-	int err;
-
-	if (apus_wait_is_broken(cx, &ring->recv))
-		return -EPIPE;
-	err = apus_ring_try_read(ring, record);
-	if (err != -EAGAIN)
-		return err;
-	side = reader_side(ring);
-	return apusi_side_pend(cx, &side,
-		ring->flags & APUS_RING_SHARED ? &shared_reader_kind : &reader_kind, ring);
-}
-
-int apus_ring_wait_read(struct apus_ring *ring, int64_t timeout_ns, struct apus_record *record)
-{
-	const struct apusi_side side = reader_side(ring);
-	int64_t end_ns = 0;
-	int err;
-
-	while ((err = apus_ring_try_read(ring, record)) == -EAGAIN) {
-		if (end_ns == 0)
-			end_ns = apusi_end_ns(timeout_ns);
-		err = apusi_side_block(&side, reader_is_ready, ring, 1, apusi_left_ns(end_ns));
-		if (err)
-			return err;
-	}
-	return err;
-}
-
-/* ---- passing over ------------------------------------------------------------ */
-
-bool apus_ring_is_stuck(const struct apus_ring *ring)
-{
-	return apus_load_acquire(&ring->memory->tail) != ring->next &&
-	       apus_load_acquire(&header_at(ring, ring->next)->turn) == (ring->next | CLAIMED);
-}
-
-static struct apus_ring_hole *hole_open(struct apus_ring *ring, uint64_t at, uint64_t size,
-	uint32_t owner)
-{
-	struct apus_ring_memory *memory = ring->memory;
-	uint32_t i;
-
-	for (i = 0; i < APUS_RING_HOLES; i++) {
-		struct apus_ring_hole *hole = &memory->holes[i];
-
-		if (apus_load_relaxed(&hole->word) != 0)
-			continue;
-		apus_store_relaxed(&hole->at, at);
-		hole->owner = owner;
-		apus_store_release(&memory->hole_count, memory->hole_count + 1);
-		apus_store_release(&hole->word, hole_word(ring, at, size));
-		apus_store_relaxed(&memory->held_bytes, memory->held_bytes + size);
-		return hole;
-	}
-	return NULL;
-}
-
-int apus_ring_pass(struct apus_ring *ring)
-{
-	struct apus_ring_memory *memory = ring->memory;
-	struct header *header = header_at(ring, ring->next);
-	uint64_t turn = ring->next | CLAIMED, size;
-	struct apus_ring_hole *hole;
-	uint32_t owner;
-
-	holes_close(ring, false);
-	if (!reader_sees(ring) || apus_load_acquire(&header->turn) != turn)
-		return -ENOENT;
-	size = record_size(apus_load_relaxed(&header->bytes));
-	owner = apus_load_relaxed(&header->owner);
-	if (!size_is_sound(ring, size))
-		return -EBADMSG;
-	hole = hole_open(ring, ring->next, size, owner);
-	if (hole == NULL)
-		return -ENOBUFS;
-	/* [P] Who is answered -ESTALE finds the hole, and who comes by does not step into it. */
-	if (!apus_swap_acq_rel(&header->turn, &turn, ring->next | PASSED)) {
-		hole_close(ring, hole);
-		return -ENOENT;
-	}
-	apus_store_relaxed(&memory->passed_count, memory->passed_count + 1);
-	if ((ring->flags & APUS_RING_SHARED) && apusi_owner_is_dead(memory, owner))
-		hole_close(ring, hole);
-	reader_skip(ring, size);
-	return 0;
-}
-
-uint64_t apus_ring_reap(struct apus_ring *ring)
-{
-	return holes_close(ring, (ring->flags & APUS_RING_SHARED) != 0);
+	return claim_end(ring, claim, APUSI_PADDING);
 }
 
 /* ---- beginning and ending ---------------------------------------------------- */
@@ -651,7 +342,7 @@ int apus_ring_init_at(struct apus_ring *ring, void *memory_, uint64_t capacity, 
 	int err;
 
 	if (!capacity_is_sound(capacity) || (uintptr_t)memory % APUS_CACHE_LINE != 0 ||
-	    first % UNIT != 0)
+	    first % APUSI_RING_UNIT != 0)
 		return -EINVAL;
 	memset(memory, 0, sizeof *memory);
 	memory->capacity = capacity;
@@ -681,7 +372,7 @@ int apus_ring_attach(struct apus_ring *ring, void *memory_, size_t memory_bytes)
 		return -EPROTO;
 	capacity = apus_load_relaxed(&memory->capacity); /* once, as above */
 	if (!capacity_is_sound(capacity) || memory_bytes < APUS_RING_BYTES(capacity) ||
-	    apus_load_relaxed(&memory->head) % UNIT != 0)
+	    apus_load_relaxed(&memory->head) % APUSI_RING_UNIT != 0)
 		return -EPROTO;
 	return ring_bind(ring, memory, capacity);
 }

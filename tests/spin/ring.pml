@@ -1,5 +1,6 @@
 /*
- * ring.pml - the byte ring's claims: lib/channels/ring.c [T], [U], [A], [P], [C], [D], [F].
+ * ring.pml - the byte ring's claims: [T], [U], [A], [P], [C], [D], [F] of lib/channels/ring.c
+ * and ring_read.c.
  *
  * A ring of two records of one size.  Two senders claim two records each, under the lock, write
  * into them, and commit by a swap; any of them may stand still in between for as long as it
