@@ -29,8 +29,9 @@ struct apus_slab_config {
 	size_t slot_align;   /* a power of two up to 4096; 0: 16 */
 	uint32_t slot_count; /* a chunk */
 	uint32_t chunk_max;  /* 0 or 1: bounded; more: grows by chunks of slot_count */
-	bool prefault;       /* touch every page when its chunk is opened */
-	bool lock;           /* mlock every chunk, which touches it too */
+	bool prefault;       /* touch every page when its chunk is opened; from 2 MiB on in */
+	                     /* transparent huge pages, where the kernel has some */
+	bool lock;           /* mlock every chunk, which touches it too, and in the same way */
 	bool huge_pages;     /* from the kernel's pool of huge pages, touched at once */
 	bool huge_try;       /* as huge_pages, but transparent or plain pages will do */
 	bool numa_bind;      /* all pages on numa_node, or an error */

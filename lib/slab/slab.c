@@ -80,21 +80,32 @@ static bool slots_bytes(const struct apus_slab *slab, uint32_t count, size_t *by
 
 /* ---- memory ------------------------------------------------------------ */
 
+/* Every page of a chunk is touched at once, and a chunk fills a huge one. */
+static bool fills_huge(const struct apus_slab *slab)
+{
+	size_t bytes;
+
+	return (slab->config.prefault || slab->config.lock) &&
+		slots_bytes(slab, slab->config.slot_count, &bytes) && bytes >= HUGE_BYTES;
+}
+
 /* Addresses for every chunk.  They cost nothing until a chunk is opened. */
 static int range_reserve(struct apus_slab *slab, size_t page_bytes, int flags)
 {
+	size_t align;
 	void *map;
 
 	slab->page_bytes = page_bytes;
+	align = fills_huge(slab) ? HUGE_BYTES : page_bytes;
 	if (!slots_bytes(slab, slab->capacity, &slab->map_bytes) ||
-		__builtin_add_overflow(slab->map_bytes, page_bytes, &slab->map_bytes))
+		__builtin_add_overflow(slab->map_bytes, align, &slab->map_bytes))
 		return slab_fail(slab, -EINVAL, "slots x slot_bytes is beyond the address space");
 	map = mmap(NULL, slab->map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
 	if (map == MAP_FAILED)
 		return slab_fail(slab, -ENOMEM, flags != 0 ? "huge_pages: the kernel has no pool"
 			: "no address range of this size");
 	slab->map = (unsigned char *)map;
-	slab->base = slab->map + (-(uintptr_t)map & (page_bytes - 1));
+	slab->base = slab->map + (-(uintptr_t)map & (align - 1));
 	return 0;
 }
 
@@ -183,7 +194,7 @@ static int range_open(struct apus_slab *slab, size_t page_bytes, int flags)
 
 	if (err != 0)
 		return err;
-	if (slab->config.huge_try && !slab->config.huge_pages)
+	if ((slab->config.huge_try || fills_huge(slab)) && !slab->config.huge_pages)
 		apusi_pages_prefer_huge(slab->map, slab->map_bytes);
 	err = range_bind(slab);
 	if (err == 0)

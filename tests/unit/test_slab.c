@@ -559,6 +559,51 @@ START_TEST(huge_try_takes_what_there_is)
 }
 END_TEST
 
+/* Whether the kernel was asked for huge pages for what lies there; -1: it does not say. */
+static int asks_for_huge(const void *address)
+{
+	FILE *maps = fopen("/proc/self/smaps", "r");
+	unsigned long from, to, at = (unsigned long)(uintptr_t)address;
+	bool is_here = false;
+	int asks = -1;
+	char line[512];
+
+	while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			is_here = from <= at && at < to;
+		else if (is_here && strncmp(line, "VmFlags:", 8) == 0)
+			asks = strstr(line, " hg") != NULL;
+	}
+	if (maps != NULL)
+		fclose(maps);
+	return asks;
+}
+
+START_TEST(what_is_touched_at_once_and_fills_a_huge_page_asks_for_one)
+{
+	struct apus_slab_config config = { .slot_bytes = 4096, .slot_count = 512 };
+	struct apus_slab slab;
+
+	TEST_LINUX_ONLY();
+	slab_open(&slab, &config);
+	ck_assert_int_ne(asks_for_huge(slab.base), 1);
+	apus_slab_deinit(&slab);
+	config.prefault = true;
+	slab_open(&slab, &config);
+	if (asks_for_huge(slab.base) == -1 || access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0) {
+		apus_slab_deinit(&slab);
+		TEST_SKIP("this kernel does not say what was asked of it");
+	}
+	ck_assert_int_eq(asks_for_huge(slab.base), 1);
+	ck_assert_uint_eq((uintptr_t)slab.base % (2 << 20), 0);
+	apus_slab_deinit(&slab);
+	config.slot_count = 511;
+	slab_open(&slab, &config);
+	ck_assert_int_eq(asks_for_huge(slab.base), 0);
+	apus_slab_deinit(&slab);
+}
+END_TEST
+
 /* ---- NUMA ------------------------------------------------------------------------------------ */
 
 START_TEST(a_node_that_does_not_exist_is_an_error)
@@ -647,6 +692,7 @@ TEST_MAIN("slab",
 	huge_pages_come_from_the_pool,
 	huge_pages_without_a_pool_are_an_error,
 	huge_try_takes_what_there_is,
+	what_is_touched_at_once_and_fills_a_huge_page_asks_for_one,
 	a_node_that_does_not_exist_is_an_error,
 	numa_bind_binds_every_chunk_to_its_node,
 	numa_node_without_numa_bind_binds_nothing)
