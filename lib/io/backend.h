@@ -156,6 +156,7 @@ struct apus_io {
 	struct apusi_slot *hot;
 	uint32_t hot_count;
 	uint32_t watched_count; /* slots that are watched in a direction or both */
+	bool has_queued;         /* the backend may have something to submit */
 	uint32_t datagram_bytes; /* the longest that the backend feeds; 0: it feeds none */
 	struct apus_cx *cx;
 	struct apus_slab slots;
@@ -227,7 +228,7 @@ static inline uint32_t apusi_io_sweep_hot(struct apus_io *io)
 /* One submission carries the turn's operations. */
 static inline void apusi_io_submit(struct apus_io *io)
 {
-	if (io->backend->submit != NULL)
+	if (apus_unlikely(io->has_queued))
 		io->backend->submit(io);
 }
 

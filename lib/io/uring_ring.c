@@ -28,6 +28,7 @@ struct io_uring_sqe *apusi_uring_claim(struct apus_io *io)
 	struct apusi_uring *uring = apusi_uring_of(io);
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
 
+	io->has_queued = true;
 	return apus_likely(sqe != NULL) ? sqe : claim_slow(uring);
 }
 
@@ -36,10 +37,11 @@ void apusi_uring_submit(struct apus_io *io)
 {
 	struct apusi_uring *uring = apusi_uring_of(io);
 
-	if (apus_likely(io_uring_sq_ready(&uring->ring) == 0))
-		return;
-	uring->counts.enters++;
-	(void)io_uring_submit(&uring->ring);
+	if (io_uring_sq_ready(&uring->ring) != 0) {
+		uring->counts.enters++;
+		(void)io_uring_submit(&uring->ring);
+	}
+	io->has_queued = io_uring_sq_ready(&uring->ring) != 0;
 	if (apus_unlikely(uring->owes))
 		(void)apusi_uring_pay(io);
 }
