@@ -144,7 +144,8 @@ static inline __attribute__((always_inline)) void task_enter(struct apus_cx *cx,
 		task_leave(cx, task, value);
 		return;
 	}
-	task->frame = cx->suspended;
+	if (task->frame != cx->suspended) /* mostly the same as last time */
+		task->frame = cx->suspended;
 	left = ((uint32_t)task->flags & TASK_BUSY) | cx->flags;
 	if (left == APUS_CX_YIELD)
 		lane_defer(lane, task, task->flags);
