@@ -13,7 +13,6 @@
 #include "bench_many.h"
 
 #include "bench_loop.h"
-#include "bench_wake.h"
 
 #include "apus/channels.h"
 
@@ -29,19 +28,14 @@ APUS_SPSC(work, uint64_t, MANY_ITEMS)
 
 /* ---- many producers -------------------------------------------------------------- */
 
-struct producer {
-	pthread_t thread;
-	struct crowd *crowd;
-	uint64_t first; /* who it is, in the upper bits */
-};
-
 static void *producer_run(void *arg)
 {
-	struct producer *producer = arg;
+	struct many_producer *producer = arg;
+	struct crowd *crowd = producer->crowd;
 	uint64_t next = producer->first;
 	int err;
 
-	while ((err = apus_mpsc_try_send(producer->crowd, next)) != -EPIPE)
+	while ((err = apus_mpsc_try_send(crowd, next)) != -EPIPE)
 		next += err == 0;
 	return NULL;
 }
@@ -83,38 +77,25 @@ APUS_TASK(sink, struct sink)
 static void producers(struct bench *b)
 {
 	static struct crowd crowd;
-	struct producer all[MANY_PRODUCERS];
+	struct many_producer all[MANY_PRODUCERS];
 	struct sink init = { .b = b, .crowd = &crowd };
 	struct apus_config config;
 	struct apus_loop *loop;
-	uint32_t count = (uint32_t)b->arg, started;
+	uint32_t count;
 
 	loop_config(&config);
 	loop = loop_open(b, &config);
 	if (loop == NULL)
 		return;
 	apus_mpsc_init(&crowd);
-	for (started = 0; started < count; started++) {
-		all[started].crowd = &crowd;
-		all[started].first = (uint64_t)started << MANY_SHIFT;
-		if (!wake_thread(b, &all[started].thread, producer_run, &all[started]))
-			break;
-	}
-	if (started == count)
+	count = many_begin(b, all, &crowd, producer_run);
+	if (count == (uint32_t)b->arg)
 		loop_check(b, apus_run(loop, sink, &init));
 	apus_mpsc_close(&crowd);
-	while (started-- > 0)
-		pthread_join(all[started].thread, NULL);
+	many_end(all, count);
 	loop_close(b, loop);
 }
-BENCH_ENTRANT(producers_1_apus, .row = "scale/producers/1", .who = "apus", .run = producers,
-	.arg = 1);
-BENCH_ENTRANT(producers_2_apus, .row = "scale/producers/2", .who = "apus", .run = producers,
-	.arg = 2);
-BENCH_ENTRANT(producers_4_apus, .row = "scale/producers/4", .who = "apus", .run = producers,
-	.arg = 4);
-BENCH_ENTRANT(producers_8_apus, .row = "scale/producers/8", .who = "apus", .run = producers,
-	.arg = 8);
+MANY_ENTRANTS(apus, producers);
 
 /* ---- out to many, and back --------------------------------------------------------- */
 

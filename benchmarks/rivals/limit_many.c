@@ -6,20 +6,13 @@
  * Left out: tasks, waiting, anything else that either end might have to do.
  */
 #include "../bench_many.h"
-#include "../bench_wake.h"
 #include "limit_queues.h"
 
 /* ---- many producers -------------------------------------------------------------- */
 
-struct producer {
-	pthread_t thread;
-	struct limit_turns *crowd;
-	uint64_t first;
-};
-
 static void *producer_run(void *arg)
 {
-	struct producer *producer = arg;
+	struct many_producer *producer = arg;
 	uint64_t next = producer->first;
 	int err;
 
@@ -48,30 +41,17 @@ static void crowd_take(struct bench *b, struct limit_turns *crowd)
 static void producers(struct bench *b)
 {
 	static struct limit_turns crowd;
-	struct producer all[MANY_PRODUCERS];
-	uint32_t count = (uint32_t)b->arg, started;
+	struct many_producer all[MANY_PRODUCERS];
+	uint32_t count;
 
 	limit_turns_init(&crowd);
-	for (started = 0; started < count; started++) {
-		all[started].crowd = &crowd;
-		all[started].first = (uint64_t)started << MANY_SHIFT;
-		if (!wake_thread(b, &all[started].thread, producer_run, &all[started]))
-			break;
-	}
-	if (started == count)
+	count = many_begin(b, all, &crowd, producer_run);
+	if (count == (uint32_t)b->arg)
 		crowd_take(b, &crowd);
 	limit_store(&crowd.closed, 1);
-	while (started-- > 0)
-		pthread_join(all[started].thread, NULL);
+	many_end(all, count);
 }
-BENCH_ENTRANT(producers_1_limit, .row = "scale/producers/1", .who = "limit", .run = producers,
-	.arg = 1);
-BENCH_ENTRANT(producers_2_limit, .row = "scale/producers/2", .who = "limit", .run = producers,
-	.arg = 2);
-BENCH_ENTRANT(producers_4_limit, .row = "scale/producers/4", .who = "limit", .run = producers,
-	.arg = 4);
-BENCH_ENTRANT(producers_8_limit, .row = "scale/producers/8", .who = "limit", .run = producers,
-	.arg = 8);
+MANY_ENTRANTS(limit, producers);
 
 /* ---- out to many, and back --------------------------------------------------------- */
 
