@@ -3,7 +3,7 @@
  *
  * yield_1: an event fed to the watcher from its own callback, which libev answers before it
  * turns: a bare callback, without a turn, a clock or an epoll_wait.
- * yield_1000: idle watchers, all of them called once a turn of the loop, with its epoll_wait.
+ * yield_1000, scale: idle watchers, all of them called once a turn of the loop, with its epoll_wait.
  * (Fed events are taken last in, first out: of a thousand that feed themselves one would run.)
  *
  * Not shown: spawning and joining, for there is nothing to spawn.
@@ -14,7 +14,7 @@
 
 struct crowd {
 	struct relay relay;
-	ev_idle idles[TASK_BATCH];
+	ev_idle *idles;
 	ev_prepare fed;
 };
 
@@ -45,7 +45,7 @@ static void yield_one(struct ev_loop *loop, struct crowd *crowd)
 
 static void yield_all(struct ev_loop *loop, struct crowd *crowd)
 {
-	for (int i = 0; i < TASK_BATCH; i++) {
+	for (uint32_t i = 0; i < crowd->relay.crowd; i++) {
 		ev_idle_init(&crowd->idles[i], on_idle);
 		crowd->idles[i].data = crowd;
 		ev_idle_start(loop, &crowd->idles[i]);
@@ -62,6 +62,7 @@ static void yields(struct bench *b)
 		bench_skip(b, "libev opened no loop");
 		return;
 	}
+	crowd.idles = crowd_of(b, sizeof *crowd.idles);
 	relay_begin(&crowd.relay, b);
 	if (b->arg == 1)
 		yield_one(loop, &crowd);
@@ -69,6 +70,7 @@ static void yields(struct bench *b)
 		yield_all(loop, &crowd);
 	relay_end(&crowd.relay);
 	ev_loop_destroy(loop);
+	free(crowd.idles);
 }
 
-TASK_PEER_YIELDS("libev", yields);
+TASK_PEER_CROWDS("libev", yields);

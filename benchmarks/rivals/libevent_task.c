@@ -13,7 +13,7 @@
 /* Static: the callbacks are handed an event, and find the rest here. */
 static struct crowd {
 	struct relay relay;
-	struct event events[TASK_BATCH];
+	struct event *events;
 } crowd;
 
 static void on_event(evutil_socket_t fd, short what, void *arg)
@@ -27,6 +27,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 
 static void yields_on(struct bench *b, struct event_base *base)
 {
+	crowd.events = crowd_of(b, sizeof *crowd.events);
 	relay_begin(&crowd.relay, b);
 	for (uint32_t i = 0; i < crowd.relay.crowd; i++) {
 		event_assign(&crowd.events[i], base, -1, 0, on_event, &crowd.events[i]);
@@ -34,6 +35,7 @@ static void yields_on(struct bench *b, struct event_base *base)
 	}
 	event_base_loop(base, EVLOOP_NONBLOCK);
 	relay_end(&crowd.relay);
+	free(crowd.events);
 }
 
 static void yields(struct bench *b)
@@ -52,4 +54,4 @@ static void yields(struct bench *b)
 	event_base_free(base);
 }
 
-TASK_PEER_YIELDS("libevent", yields);
+TASK_PEER_CROWDS("libevent", yields);

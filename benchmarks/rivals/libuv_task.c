@@ -10,7 +10,7 @@
 
 struct crowd {
 	struct relay relay;
-	uv_idle_t idles[TASK_BATCH];
+	uv_idle_t *idles;
 };
 
 static void on_idle(uv_idle_t *idle)
@@ -30,6 +30,7 @@ static void yields(struct bench *b)
 		bench_skip(b, "libuv opened no loop");
 		return;
 	}
+	crowd.idles = crowd_of(b, sizeof *crowd.idles);
 	relay_begin(&crowd.relay, b);
 	for (uint32_t i = 0; i < crowd.relay.crowd; i++) {
 		uv_idle_init(&loop, &crowd.idles[i]);
@@ -40,6 +41,7 @@ static void yields(struct bench *b)
 	relay_end(&crowd.relay);
 	if (uv_loop_close(&loop) != 0)
 		bench_fail(b, "libuv's loop is still in use");
+	free(crowd.idles);
 }
 
-TASK_PEER_YIELDS("libuv", yields);
+TASK_PEER_CROWDS("libuv", yields);
