@@ -45,7 +45,7 @@ int apusi_file_native_transfer(struct apus_cx *cx, struct apus_op *op, struct ap
 {
 	bool reads = call->verb == &apusi_verb_read;
 	struct apusi_native native = { .data = list, .bytes = count, .offset = call->offset,
-		.lent = list, .apart = whole };
+		.lent = count != 0 ? list : NULL, .apart = whole };
 	uint32_t i;
 	int err;
 

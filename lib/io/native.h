@@ -79,7 +79,7 @@ struct apusi_native {
 	uint64_t fixed;   /* names a file and the memory that data lies in, instead of fd; or 0 */
 	const void *lent; /* what the caller must keep, to be told of a stack; NULL: nothing */
 	bool owns;        /* the result is a descriptor: closed if nobody takes it */
-	bool apart;       /* not tried on the loop's thread, where it might block */
+	bool apart;       /* not tried on the loop's thread, where it might block; simulated: whole */
 	bool answers;     /* the kernel writes more than a number: offset is the request's room */
 	apusi_native_returned *returned; /* or NULL */
 	void *arg;

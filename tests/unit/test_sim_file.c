@@ -150,6 +150,31 @@ START_TEST(appending_goes_to_the_end)
 }
 END_TEST
 
+/* Nothing to be moved is moved, and nothing is lent for it. */
+APUS_TASK(moves_nothing, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "none", O_RDWR | O_CREAT, 0600,
+		&self->file));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_writev_at(cx, &self->op, self->file, NULL, 0, 7));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_readv_at(cx, &self->op, self->file, NULL, 0, 7));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_append(cx, &self->op, self->file, self->buffer, 0));
+	CHECK(self->got == 0);
+	APUS_AWAIT(self->got, apus_file_stat(cx, &self->op, self->file, &self->stat));
+	CHECK(self->got == 0 && self->stat.bytes == 0);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(nothing_is_moved_where_there_is_nothing)
+{
+	OVER_SEEDS(moves_nothing, (void)0, (void)0);
+}
+END_TEST
+
 /* S10.  Whatever its offset says; what the kernel takes of it at first is not there twice. */
 APUS_TASK(writes_behind, struct user)
 {
@@ -1315,6 +1340,7 @@ TEST_MAIN("sim_file",
 	long_transfers_are_completed,
 	offsets_go_beyond_four_gigabytes_and_files_may_be_sparse,
 	appending_goes_to_the_end,
+	nothing_is_moved_where_there_is_nothing,
 	a_write_that_appends_and_falls_short_is_there_once,
 	truncate_allocate_and_stat_agree,
 	a_stale_handle_reaches_nobody,
