@@ -46,8 +46,24 @@
  *		return apus_open(loop, &config);
  *	}
  *
- * A program that does not name a network gets a calm one, and a disk without a fault.  In the environment, APUS_SIM_SEED=n
- * gives it the rough one of that seed, and APUS_SIM_TRACE=1 writes each step to stderr.
+ * A program that does not name a network gets a calm one, and a disk without a fault.  In the
+ * environment, APUS_SIM_SEED=n gives it the rough ones of that seed, and APUS_SIM_TRACE=1 writes
+ * each step to stderr.
+ *
+ * The end of a program by the power, after so many turns; what is begun next on the loop finds
+ * what the disk has kept:
+ *
+ *	#include <apus/loop.h>
+ *	#include <apus/sim.h>
+ *
+ *	int cut_after(struct apus_loop *loop, struct apus_join program, uint32_t turns)
+ *	{
+ *		while (turns-- > 0)
+ *			apus_turn(loop);
+ *		(void)apus_sim_power_cut(loop);
+ *		(void)apus_abort(loop, program);
+ *		return apus_detach(loop, program);
+ *	}
  */
 #ifndef APUS_SIM_H
 #define APUS_SIM_H

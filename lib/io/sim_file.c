@@ -197,7 +197,8 @@ static int64_t do_read(struct sim_disk *disk, struct sim_request *request,
 		return err;
 	bytes = left_behind(file->inode, offset);
 	bytes = bytes < asked ? bytes : asked;
-	if (!request->asked.apart)
+	/* Around the cache there is nothing to stop it: only the end of the file does. */
+	if (!request->asked.apart && !(file->flags & SIM_DIRECT))
 		bytes = part_draw(world, bytes, world->config.short_read_ppm,
 			&world->counts.short_reads);
 	scatter(file->inode, list, bytes, offset);

@@ -292,6 +292,33 @@ START_TEST(the_seventeenth_session_is_not_registered_and_works)
 }
 END_TEST
 
+/* Never from the cache, and all that there is. */
+APUS_TASK(reads_directly, struct user)
+{
+	APUS_BEGIN(cx, self);
+	APUS_AWAIT(self->got, apus_file_open(cx, &self->op, "direct", O_RDONLY | O_DIRECT, 0,
+		&self->file));
+	CHECK(self->got == 0);
+	CHECK(apus_file_session_init(cx->loop, &self->session, self->file, 4096, 1) == 0);
+	self->page = apus_file_session_claim(&self->session);
+	for (self->i = 0; self->i < 4; self->i++) {
+		CHECK(apus_file_session_read(cx, &self->op, &self->session, self->page, 0) ==
+			APUS_PENDING);
+		APUS_AWAIT(self->got, apus_file_session_read(cx, &self->op, &self->session,
+			self->page, 0));
+		CHECK(self->got == 4 && memcmp(self->page, "some", 4) == 0);
+	}
+	CHECK(apus_file_session_deinit(cx->loop, &self->session) == 0);
+	apus_file_drop(cx->loop, self->file);
+	APUS_END(0);
+}
+
+START_TEST(a_direct_read_is_no_cached_one_and_is_whole)
+{
+	OVER_SEEDS(reads_directly, file_put(loop, "direct", "some"), (void)0);
+}
+END_TEST
+
 /* The place ends in the middle of a write, and is the next one's when that is through. */
 APUS_TASK(ends_in_flight, struct user)
 {
@@ -1351,6 +1378,7 @@ TEST_MAIN("sim_file",
 	many_are_in_flight_at_once_and_awaited_in_any_order,
 	a_session_reads_and_writes_until_its_file_is_closed,
 	the_seventeenth_session_is_not_registered_and_works,
+	a_direct_read_is_no_cached_one_and_is_whole,
 	a_session_that_ends_in_flight_keeps_its_file_until_then,
 	paths_are_made_renamed_and_removed,
 	opening_follows_its_flags,
