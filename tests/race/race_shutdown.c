@@ -341,6 +341,7 @@ START_TEST(a_signal_waits_for_who_awaits_it)
 	struct apus_config config;
 	struct apus_loop *loop;
 
+	signal(SIGHUP, SIG_DFL); /* nohup has it ignored */
 	config_virtual(&config, 0);
 	config.signal_set = APUS_SIGNAL(SIGHUP) | APUS_SIGNAL(SIGUSR2);
 	loop = loop_open_with(&config);
