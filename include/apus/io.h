@@ -15,7 +15,7 @@
  *   Order      the two directions are independent; one waiter a direction.
  *   Cost       an await that is ready is one system call, one that is not costs none while
  *              it waits.  A descriptor is handed to the kernel's queue once, when it is
- *              adopted or first awaited, and changed there when a writer first waits.  An
+ *              adopted or first awaited, and changed there when a writer begins to wait.  An
  *              idle one costs nothing per turn.
  *   Source     edges kept as bits, cleared by EAGAIN: Banga, Mogul and Druschel, 1999.
  *

@@ -231,7 +231,7 @@ APUS_API int64_t apus_loop_prepare(struct apus_loop *loop);
 /*
  * The descriptor, the same for as long as the loop is open, and the loop's own: to be waited
  * for, level-triggered, and nothing else.  -EPERM; -ENOTSUP: the backend has none to show
- * (all but epoll and none).
+ * (libev, sim).
  */
 APUS_API int apus_loop_fd(struct apus_loop *loop);
 

@@ -156,7 +156,7 @@ enum apus_sim_call {
 
 APUS_BEGIN_DECLS
 
-/* No fault, and a latency of fifty microseconds. */
+/* No fault; fifty microseconds for a message, and for a call of files. */
 APUS_API void apus_sim_config_init(struct apus_sim_config *config, uint64_t seed);
 
 /* Some of the faults, more or less often: which, and how often, is drawn from the seed. */
