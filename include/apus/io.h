@@ -102,6 +102,7 @@ struct apus_io_config {
 	bool lock;             /* and lock it */
 	uint32_t segment_bytes, segment_count; /* to receive into; 0: 4096 and 256 */
 	bool parks;            /* the loop idles by parking: what AUTO takes depends on it */
+	bool asks_seldom;      /* the loop asks at intervals, not in each turn */
 	bool plain_wait;       /* park by ppoll, as where epoll_pwait2 is missing */
 	struct apus_uring_config uring;
 	const struct apus_sim_config *sim; /* of apus/sim.h; NULL: the environment's, or a calm one */

@@ -122,12 +122,17 @@ static uint32_t reap(struct apus_io *io, int64_t timeout_ns, uint32_t budget)
 	return n > 0 ? (uint32_t)n : 0;
 }
 
-/* A socket that has room to be written to would tell of it for ever. */
-static uint32_t trigger_of(const struct apusi_slot *slot, bool writer)
+/*
+ * A socket that has room to be written to would tell of it for ever; and the kernel must be
+ * asked in each turn, or a datagram that stands behind another waits for the interval.
+ */
+static uint32_t trigger_of(const struct apus_io *io, const struct apusi_slot *slot, bool writer)
 {
 	const uint32_t asked = APUSI_MAY_LEVEL | APUSI_HOT | APUSI_WATCHED_OUT;
 
-	return !writer && (slot->flags & asked) == APUSI_MAY_LEVEL ? 0 : EPOLLET;
+	if (writer || io->config.asks_seldom)
+		return EPOLLET;
+	return (slot->flags & asked) == APUSI_MAY_LEVEL ? 0 : EPOLLET;
 }
 
 static int ask(struct apus_io *io, struct apusi_slot *slot, bool writer, uint32_t trigger)
@@ -152,7 +157,7 @@ static int ask(struct apus_io *io, struct apusi_slot *slot, bool writer, uint32_
 
 static int watch(struct apus_io *io, struct apusi_slot *slot, bool writer)
 {
-	uint32_t trigger = trigger_of(slot, writer);
+	uint32_t trigger = trigger_of(io, slot, writer);
 	int err = ask(io, slot, writer, trigger);
 
 	if (err)

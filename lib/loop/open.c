@@ -147,6 +147,7 @@ static int open_io(struct apus_loop *loop)
 		.prefault = config->prefault,
 		.lock = config->lock_memory,
 		.parks = config->idle >= APUS_IDLE_BACKOFF,
+		.asks_seldom = config->io_interval_ns != 0 || config->io_interval_turns != 0,
 		.segment_bytes = config->segment_bytes,
 		.segment_count = config->segment_count,
 		.uring = config->uring,

@@ -399,6 +399,36 @@ START_TEST(a_burst_is_read_to_its_end)
 }
 END_TEST
 
+static void ask_seldom(struct apus_config *config)
+{
+	config->io_interval_turns = 16;
+}
+
+/* Who asks the kernel seldom does not wait for each of a burst. */
+START_TEST(a_burst_is_read_in_one_interval)
+{
+	enum { BURST = 10 };
+	struct apus_address here;
+	struct apus_counters before, after;
+	char buffer[8];
+	struct call call = { .poll = udp_recv_plain, .data = buffer, .bytes = sizeof buffer };
+	int i;
+
+	loop_open_with(ask_seldom);
+	call.udp = udp_open("127.0.0.1:0", NULL, &here);
+	call_start_pending(&call);
+	for (i = 0; i < BURST; i++)
+		put(call.udp, &here, "datagram");
+	ck_assert_int_eq(call_finish(&call), 8);
+	apus_counters_read(main_loop, &before);
+	for (i = 1; i < BURST; i++)
+		ck_assert_int_eq(call_run(&call), 8);
+	apus_counters_read(main_loop, &after);
+	ck_assert_uint_lt(after.turns - before.turns, over_simulation() ? 1000 : 4 * BURST);
+	loop_close();
+}
+END_TEST
+
 /* ---- options ---------------------------------------------------------------------------- */
 
 static int64_t wall_ns(void)
@@ -812,6 +842,7 @@ TEST_MAIN("net_datagram",
 	a_duplicate_of_a_closed_socket_does_not_keep_a_parked_loop_awake,
 	a_datagram_does_not_keep_awake_who_waits_for_a_stamp,
 	a_burst_is_read_to_its_end,
+	a_burst_is_read_in_one_interval,
 	a_stamp_says_when_the_kernel_got_it,
 	what_a_full_buffer_lost_is_counted,
 	two_sockets_share_a_port_if_both_ask,
