@@ -30,7 +30,7 @@ struct apus_slab_config {
 	uint32_t slot_count; /* a chunk */
 	uint32_t chunk_max;  /* 0 or 1: bounded; more: grows by chunks of slot_count */
 	bool prefault;       /* touch every page when its chunk is opened; from 2 MiB on in */
-	                     /* transparent huge pages, where the kernel has some */
+	                     /* transparent huge pages, if the kernel has some then */
 	bool lock;           /* mlock every chunk, which touches it too, and in the same way */
 	bool huge_pages;     /* from the kernel's pool of huge pages, touched at once */
 	bool huge_try;       /* as huge_pages, but transparent or plain pages will do */

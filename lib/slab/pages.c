@@ -30,6 +30,11 @@ void apusi_pages_prefer_huge(void *bytes, size_t count)
 	(void)madvise(bytes, count, MADV_HUGEPAGE);
 }
 
+void apusi_pages_settle(void *bytes, size_t count)
+{
+	(void)madvise(bytes, count, MADV_NOHUGEPAGE);
+}
+
 int apusi_pages_bind(void *bytes, size_t count, int node)
 {
 	unsigned long nodes[NODE_MAX / NODE_WORD_BITS] = { 0 };

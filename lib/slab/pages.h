@@ -12,6 +12,8 @@ int apusi_pages_huge_flags(void);
 int apusi_pages_populate(void *bytes, size_t count);
 /* Large pages where they happen to be had: a wish, which nobody has to grant. */
 void apusi_pages_prefer_huge(void *bytes, size_t count);
+/* What lies there stays as it is: no thread of the kernel makes huge pages of it later. */
+void apusi_pages_settle(void *bytes, size_t count);
 /* Binds a range to a node: 0, -EINVAL (there is none), -ENOTSUP or what the kernel says. */
 int apusi_pages_bind(void *bytes, size_t count, int node);
 

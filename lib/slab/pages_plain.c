@@ -20,6 +20,11 @@ void apusi_pages_prefer_huge(void *bytes, size_t count)
 	(void)bytes, (void)count;
 }
 
+void apusi_pages_settle(void *bytes, size_t count)
+{
+	(void)bytes, (void)count;
+}
+
 int apusi_pages_bind(void *bytes, size_t count, int node)
 {
 	(void)bytes, (void)count, (void)node;

@@ -156,16 +156,20 @@ static int pages_lock(struct apus_slab *slab, const void *bytes, size_t count)
 static int pages_open(struct apus_slab *slab, unsigned char *bytes, size_t count)
 {
 	const struct apus_slab_config *config = &slab->config;
+	int err = 0;
 
 	if (mprotect(bytes, count, PROT_READ | PROT_WRITE) != 0)
 		return slab_fail(slab, -ENOMEM, "no memory");
 	if (config->huge_pages && apusi_pages_populate(bytes, count) != 0)
 		return slab_fail(slab, -ENOMEM, "huge_pages: the pool (vm.nr_hugepages) has too few");
 	if (config->lock)
-		return pages_lock(slab, bytes, count);
-	if (config->prefault)
+		err = pages_lock(slab, bytes, count);
+	else if (config->prefault)
 		pages_touch(bytes, count, (size_t)sysconf(_SC_PAGESIZE));
-	return 0;
+	/* Where the kernel had none it would move the slots later, under who uses them. */
+	if (fills_huge(slab) && !config->huge_pages && !config->huge_try)
+		apusi_pages_settle(bytes, count);
+	return err;
 }
 
 static int chunk_open(struct apus_slab *slab)
