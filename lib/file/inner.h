@@ -127,9 +127,6 @@ static inline apus_poll apusi_work_end(struct apus_cx *cx, struct apus_op *op, a
 	return answer;
 }
 
-/* What the work of a send answers where the socket took nothing. */
-#define APUSI_SEND_FULL ((apus_poll)-EINPROGRESS)
-
 /* ---- work.c: on a helper ------------------------------------------------------------------ */
 
 extern const struct apusi_file_verb apusi_verb_read, apusi_verb_write, apusi_verb_append,

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "file/native.h"
-#include "io/backend.h"
+#include "io/native.h"
 
 /*
  * The helper gets a duplicate: the handle of the socket may be closed, and its number be a
@@ -52,7 +52,7 @@ static apus_poll part_await(struct apus_cx *cx, struct apus_file_send *send,
 /* APUS_PENDING, or an answer to the whole; else what is left is to be tried. */
 static bool part_end(struct apus_file_send *send, apus_poll got, uint64_t bytes)
 {
-	send->is_full = got == APUSI_SEND_FULL;
+	send->is_full = got == APUSI_NATIVE_SEND_FULL;
 	if (got > 0)
 		send->sent += (uint64_t)got;
 	return !send->is_full && (got <= 0 || send->sent == bytes);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "file/inner.h"
+#include "io/native.h"
 
 /* Moved by one system call: who gives up waits for no more. */
 enum { STEP_BYTES = 1 << 20, WINDOW = 64, COPY_BYTES = 1 << 16 };
@@ -249,7 +250,7 @@ static apus_poll run_send(struct apusi_work *work)
 
 	if (done != 0)
 		return (apus_poll)done;
-	return err == -EAGAIN ? APUSI_SEND_FULL : err;
+	return err == -EAGAIN ? APUSI_NATIVE_SEND_FULL : err;
 }
 
 const struct apusi_file_verb apusi_verb_copy = { run_copy };

@@ -64,6 +64,9 @@ struct apusi_native_entry {
 
 enum apusi_native_type { APUSI_NATIVE_FILE = 1, APUSI_NATIVE_DIRECTORY = 2 };
 
+/* What a send of a file answers where the socket took nothing: -EAGAIN is a lack of requests. */
+#define APUSI_NATIVE_SEND_FULL ((int64_t)-EINPROGRESS)
+
 /* The kernel is through with it: `result` is its own word, -ECANCELED if it never began. */
 typedef void apusi_native_returned(struct apus_cx *cx, void *arg, int64_t result);
 

@@ -86,7 +86,6 @@ struct sim_file {
 	int flags;  /* as open(2) had them */
 	uint32_t uses;
 	bool is_dead; /* it was open when the power failed */
-	bool is_listed; /* to its end */
 	uint64_t place; /* where the listing goes on: behind this, */
 	char name[SIM_NAME_MAX + 1];
 };

@@ -14,9 +14,6 @@ enum { SIM_DIRECT = O_DIRECT };
 enum { SIM_DIRECT = 0 };
 #endif
 
-/* What a send answers that the socket took nothing of: -EAGAIN is a lack of requests. */
-enum { SEND_FULL = -EINPROGRESS };
-
 /* ---- numbers --------------------------------------------------------------------------- */
 
 struct sim_file *apusi_sim_file_find(const struct sim_world *world, int number)
@@ -471,7 +468,7 @@ static int64_t send_step(struct sim_disk *disk, const struct sim_request *reques
 	int64_t put = slot == NULL ? -EPIPE : apusi_sim_write(slot, &part, 1);
 
 	(void)done;
-	return put == -EAGAIN ? SEND_FULL : put;
+	return put == -EAGAIN ? APUSI_NATIVE_SEND_FULL : put;
 }
 
 static int64_t do_send(struct sim_disk *disk, struct sim_request *request)
