@@ -29,7 +29,7 @@
 #endif
 
 /* Grows when a public layout or an inline's meaning changes; see apus_open. */
-#define APUS_ABI 1
+#define APUS_ABI 2
 
 /* 1 in a debug build; apus.pc carries the flag of a debug install. */
 #ifndef APUS_DEBUG

@@ -237,7 +237,8 @@ APUS_API int apus_loop_fd(struct apus_loop *loop);
 
 /*
  * When the loop next has something to do by itself, on its clock: cx->now_ns or before if it
- * has now, APUS_NEVER if never; never later than the earliest deadline.  Or -EPERM.
+ * has now, APUS_NEVER if never; never later than the earliest deadline.  In a poll it has, since
+ * what this turn has polled counts as ready until the turn is over.  Or -EPERM.
  */
 APUS_API int64_t apus_loop_next_ns(struct apus_loop *loop);
 

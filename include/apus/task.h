@@ -318,6 +318,8 @@ APUS_INLINE struct apus_scope apus_scope_enter(struct apus_cx *cx, struct apus_f
 {
 	struct apus_scope scope = { cx, frame, cx->frame, frame->site != NULL, false, has_caller };
 
+	/* A task's body is nobody's sub-task. */
+	APUS_DEBUG_ASSERT(has_caller || cx->frame == NULL);
 	cx->frame = frame;
 	return scope;
 }
@@ -480,7 +482,10 @@ APUS_INLINE apus_poll apus_sleep_until(struct apus_cx *cx, int64_t deadline_ns)
 	return APUS_PENDING;
 }
 
-/* The deadline of a relative time: counted from when the current await began. */
+/*
+ * The deadline of a relative time: counted from when the current await began.  A poll function
+ * without a frame has none: it panics in a debug build, and else counts from somewhere.
+ */
 APUS_INLINE int64_t apus_since(const struct apus_cx *cx, int64_t ns)
 {
 	int64_t since_ns;
