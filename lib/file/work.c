@@ -404,22 +404,6 @@ static bool is_dots(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* The bytes that it takes; 0: there is no room. */
-static size_t entry_put(char *to, size_t room, const struct dirent *entry)
-{
-	struct apus_entry head = { .inode = entry->d_ino, .type = type_of(entry) };
-	size_t name_bytes = strlen(entry->d_name);
-	size_t bytes = (sizeof head + name_bytes + 1 + 7) & ~(size_t)7;
-
-	if (bytes > room)
-		return 0;
-	head.bytes = (uint16_t)bytes;
-	head.name_bytes = (uint16_t)name_bytes;
-	memcpy(to, &head, sizeof head);
-	memcpy(to + sizeof head, entry->d_name, name_bytes + 1);
-	return bytes;
-}
-
 /* What does not fit is kept by the stream until the next read of it. */
 static apus_poll run_list(struct apusi_work *work)
 {
@@ -432,7 +416,8 @@ static apus_poll run_list(struct apusi_work *work)
 		if (work->entry == NULL)
 			return used == 0 && errno != 0 ? -errno : (apus_poll)used;
 		if (!is_dots(work->entry->d_name)) {
-			bytes = entry_put((char *)work->data + used, work->bytes - used, work->entry);
+			bytes = apusi_native_entry_put((char *)work->data + used, work->bytes - used,
+				work->entry->d_ino, type_of(work->entry), work->entry->d_name);
 			if (bytes == 0)
 				return (apus_poll)used;
 			used += bytes;

@@ -13,6 +13,7 @@
 #ifndef APUSI_IO_NATIVE_H
 #define APUSI_IO_NATIVE_H
 
+#include <string.h>
 #include <sys/uio.h>
 
 #include "io/backend.h"
@@ -55,12 +56,29 @@ struct apusi_native_stat {
 	int64_t read_ns, written_ns, changed_ns, born_ns;
 };
 
-/* What they answer of LIST: struct apus_entry. */
+/* What is answered of a listing: struct apus_entry. */
 struct apusi_native_entry {
 	uint64_t inode;
 	uint16_t bytes, name_bytes;
 	uint32_t type;
 };
+
+/* One entry, its name and what aligns the next: the bytes that it takes; 0: there is no room. */
+static inline size_t apusi_native_entry_put(char *to, size_t room, uint64_t inode, uint32_t type,
+	const char *name)
+{
+	struct apusi_native_entry head = { .inode = inode, .type = type };
+	size_t name_bytes = strlen(name);
+	size_t bytes = (sizeof head + name_bytes + 1 + 7) & ~(size_t)7;
+
+	if (bytes > room)
+		return 0;
+	head.bytes = (uint16_t)bytes;
+	head.name_bytes = (uint16_t)name_bytes;
+	memcpy(to, &head, sizeof head);
+	memcpy(to + sizeof head, name, name_bytes + 1);
+	return bytes;
+}
 
 enum apusi_native_type { APUSI_NATIVE_FILE = 1, APUSI_NATIVE_DIRECTORY = 2 };
 

@@ -593,18 +593,9 @@ static int64_t do_rename(struct sim_disk *disk, struct sim_request *request)
 
 static size_t entry_put(const struct sim_entry *entry, char *to, size_t room)
 {
-	struct apusi_native_entry head = { .inode = entry->inode->number,
-		.type = S_ISDIR(entry->inode->mode) ? APUSI_NATIVE_DIRECTORY : APUSI_NATIVE_FILE };
-	size_t name_bytes = strlen(entry->name);
-	size_t bytes = (sizeof head + name_bytes + 1 + 7) & ~(size_t)7;
+	uint32_t type = S_ISDIR(entry->inode->mode) ? APUSI_NATIVE_DIRECTORY : APUSI_NATIVE_FILE;
 
-	if (bytes > room)
-		return 0;
-	head.bytes = (uint16_t)bytes;
-	head.name_bytes = (uint16_t)name_bytes;
-	memcpy(to, &head, sizeof head);
-	memcpy(to + sizeof head, entry->name, name_bytes + 1);
-	return bytes;
+	return apusi_native_entry_put(to, room, entry->inode->number, type, entry->name);
 }
 
 /* What was there when it began and is there still is listed once, whatever comes and goes. */
