@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "io/backend.h"
-#include "wait/wake.h"
 
 /*
  * The kernel's defects, lettered.
@@ -31,7 +30,8 @@
  *     on the epoll descriptor does too, for one more system call.
  * [F] Each write to an eventfd is an edge, also where it was readable before.  So the wake
  *     descriptor is never read: who parks has set a flag that somebody takes and then writes,
- *     and a write that came before finds its wake in the inbox.  A pipe would fill up.
+ *     and a write that came before finds its wake in the inbox.  A pipe would fill up; where
+ *     there is epoll there is an eventfd.
  */
 
 /* A token that names no slot. */
@@ -114,10 +114,8 @@ static uint32_t reap(struct apus_io *io, int64_t timeout_ns, uint32_t budget)
 	for (i = 0; i < n; i++) {
 		const struct epoll_event *event = &epoll->events[i];
 
-		if (apus_likely(event->data.u64 != WAKE_TOKEN))
+		if (apus_likely(event->data.u64 != WAKE_TOKEN)) /* see [F] */
 			apusi_io_event(io, event->data.u64, ready_of(event->events));
-		else if (!apusi_wake_counts()) /* see [F] */
-			apusi_io_drain_wake(io);
 	}
 	return n > 0 ? (uint32_t)n : 0;
 }
