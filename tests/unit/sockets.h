@@ -176,6 +176,19 @@ TEST_UNUSED static void call_abort(struct call *call)
 	apus_try_join(main_loop, call->join, NULL);
 }
 
+/* Passes the time, as a root. */
+struct doze {
+	struct apus_frame frame;
+	int64_t ns;
+};
+
+APUS_TASK(doze, struct doze)
+{
+	APUS_BEGIN(cx, self);
+	APUS_WAIT(apus_sleep(cx, self->ns));
+	APUS_END(0);
+}
+
 /* ---- poll functions ------------------------------------------------------------------ */
 
 TEST_UNUSED static apus_poll fd_read(struct apus_cx *cx, struct call *call)

@@ -22,21 +22,9 @@ static void libev_small_budget(struct apus_config *config)
 	config->io_budget = 1;
 }
 
-struct nap {
-	struct apus_frame frame;
-	int64_t ns;
-};
-
-APUS_TASK(nap, struct nap)
-{
-	APUS_BEGIN(cx, self);
-	APUS_WAIT(apus_sleep(cx, self->ns));
-	APUS_END(0);
-}
-
 static void sleep_for(int64_t ns)
 {
-	ck_assert_int_eq(apus_run(main_loop, nap, (&(struct nap){ .ns = ns })), 0);
+	ck_assert_int_eq(apus_run(main_loop, doze, (&(struct doze){ .ns = ns })), 0);
 }
 
 /* Turns that a parked loop makes through a sleep in which nothing is to be done. */

@@ -208,18 +208,6 @@ END_TEST
 
 /* ---- told for as long as it is so, or once ---------------------------------------------- */
 
-struct nap {
-	struct apus_frame frame;
-	int64_t ns;
-};
-
-APUS_TASK(nap, struct nap)
-{
-	APUS_BEGIN(cx, self);
-	APUS_WAIT(apus_sleep(cx, self->ns));
-	APUS_END(0);
-}
-
 /* The turns that a loop makes which parks, while nothing happens. */
 static uint64_t turns_asleep(void)
 {
@@ -228,7 +216,7 @@ static uint64_t turns_asleep(void)
 	turns();
 	ck_assert_int_eq(apus_set_idle(main_loop, APUS_IDLE_PARK), 0);
 	apus_counters_read(main_loop, &before);
-	ck_assert_int_eq(apus_run(main_loop, nap, (&(struct nap){ .ns = 30 * APUS_MSEC })), 0);
+	ck_assert_int_eq(apus_run(main_loop, doze, (&(struct doze){ .ns = 30 * APUS_MSEC })), 0);
 	apus_counters_read(main_loop, &after);
 	ck_assert_int_eq(apus_set_idle(main_loop, APUS_IDLE_BUSY), 0);
 	return after.turns - before.turns;

@@ -117,18 +117,6 @@ static void park(struct apus_config *config)
 	config->idle = APUS_IDLE_PARK;
 }
 
-struct nap {
-	struct apus_frame frame;
-	int64_t ns;
-};
-
-APUS_TASK(nap, struct nap)
-{
-	APUS_BEGIN(cx, self);
-	APUS_WAIT(apus_sleep(cx, self->ns));
-	APUS_END(0);
-}
-
 /* P11: stamps that nobody takes are an error that stays, and a parked loop sleeps on. */
 START_TEST(stamps_that_nobody_takes_do_not_keep_a_reader_awake)
 {
@@ -146,11 +134,11 @@ START_TEST(stamps_that_nobody_takes_do_not_keep_a_reader_awake)
 	call.udp = udp_of(true, &from_at);
 	udp_of(false, &to_at);
 	call_start(&call);
-	ck_assert_int_eq(apus_run(main_loop, nap, (&(struct nap){ .ns = APUS_MSEC })), 0);
+	ck_assert_int_eq(apus_run(main_loop, doze, (&(struct doze){ .ns = APUS_MSEC })), 0);
 	send_one(call.udp, &to_at);
-	ck_assert_int_eq(apus_run(main_loop, nap, (&(struct nap){ .ns = APUS_MSEC })), 0);
+	ck_assert_int_eq(apus_run(main_loop, doze, (&(struct doze){ .ns = APUS_MSEC })), 0);
 	apus_counters_read(main_loop, &before);
-	ck_assert_int_eq(apus_run(main_loop, nap, (&(struct nap){ .ns = 50 * APUS_MSEC })), 0);
+	ck_assert_int_eq(apus_run(main_loop, doze, (&(struct doze){ .ns = 50 * APUS_MSEC })), 0);
 	apus_counters_read(main_loop, &after);
 	ck_assert_uint_le(after.turns - before.turns, 20);
 	ck_assert(!call.is_done);
